@@ -1,0 +1,1 @@
+//! A Kubernetes operator that syncs secrets into the Nairi vault.

@@ -1,0 +1,2 @@
+//! The `vaultsecret-operator` program.
+fn main() {}
