@@ -1,0 +1,264 @@
+//! One request: sent once, observed once, and what came of it.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode, header};
+use reqwest::Response;
+use tokio::time::{Instant, timeout_at};
+
+use super::client::{Client, Method};
+use super::error::{Class, Error, class_of, documented_error, may_be_applied, retry_after};
+use super::failure::describe;
+use super::key::ApiKey;
+use super::list::MAX_ELEMENT;
+use super::scrub::scrub;
+
+/// The size of the body of one object at most.
+const MAX_BODY: usize = MAX_ELEMENT;
+/// How long the body of an answer that is an error anyway is waited for.
+const ERROR_BODY_PATIENCE: Duration = Duration::from_secs(2);
+
+/// A request under way. Dropped before its end it counts as cancelled.
+pub(super) struct Call<'a> {
+    client: &'a Client,
+    key: &'a ApiKey,
+    method: Method,
+    /// Whether anything would be changed.
+    carries: bool,
+    /// Whether a value is on its way: nothing the server says is relayed.
+    carries_value: bool,
+    started: Instant,
+    deadline: Instant,
+    status: Option<StatusCode>,
+    code: Option<&'static str>,
+}
+
+impl<'a> Call<'a> {
+    pub(super) fn new(client: &'a Client, key: &'a ApiKey, method: Method) -> Self {
+        Self {
+            client,
+            key,
+            method,
+            carries: false,
+            carries_value: false,
+            started: Instant::now(),
+            deadline: client.deadline(),
+            status: None,
+            code: Some("cancelled"),
+        }
+    }
+
+    pub(super) fn carrying(mut self, anything: bool, value: bool) -> Self {
+        self.carries = anything;
+        self.carries_value = value;
+        self
+    }
+
+    /// Sends it; anything but a 200 is an error.
+    pub(super) async fn send(
+        &mut self,
+        path: &str,
+        body: Option<Bytes>,
+    ) -> Result<Response, Error> {
+        let request = self.request(path, body)?;
+        let response = self.bounded(request.send()).await?;
+        let status = response.status();
+        self.status = Some(status);
+        if status == StatusCode::OK {
+            return Ok(response);
+        }
+        Err(self.refusal(status, response).await)
+    }
+
+    fn request(
+        &mut self,
+        path: &str,
+        body: Option<Bytes>,
+    ) -> Result<reqwest::RequestBuilder, Error> {
+        let url = [&*self.client.base, path].concat();
+        let method = match self.method {
+            Method::Get => http::Method::GET,
+            Method::Patch => http::Method::PATCH,
+        };
+        let authorization = self.key.authorization().map_err(|invalid| {
+            self.code = None;
+            Error::new(
+                Class::Unauthorized,
+                None,
+                format!("nothing was sent: {invalid}"),
+            )
+        })?;
+        let json = HeaderValue::from_static("application/json");
+        let mut request = self
+            .client
+            .http
+            .request(method, url)
+            .header(header::AUTHORIZATION, authorization)
+            .header(header::ACCEPT, json.clone());
+        if let Some(body) = body {
+            request = request.header(header::CONTENT_TYPE, json).body(body);
+        }
+        Ok(request)
+    }
+
+    /// The next piece of the body.
+    pub(super) async fn chunk(&mut self, response: &mut Response) -> Result<Option<Bytes>, Error> {
+        self.bounded(response.chunk()).await
+    }
+
+    /// The body of one object.
+    pub(super) async fn read(&mut self, response: &mut Response) -> Result<Vec<u8>, Error> {
+        let mut body = Vec::new();
+        while let Some(piece) = self.chunk(response).await? {
+            if body.len() + piece.len() > MAX_BODY {
+                return Err(self.invalid("is larger than 256 KiB"));
+            }
+            body.extend_from_slice(&piece);
+        }
+        Ok(body)
+    }
+
+    /// The answer was what it should be.
+    pub(super) fn succeeded(&mut self) {
+        self.code = Some("200");
+    }
+
+    /// A 200 nobody can rely on.
+    pub(super) fn invalid(&mut self, what: &str) -> Error {
+        self.code = Some("invalid");
+        let sentence = format!("the answer of {} {what}: check --api-url", self.client.host);
+        self.error(Class::InvalidResponse, sentence)
+            .maybe_applied_if(self.carries)
+    }
+
+    fn error(&self, class: Class, sentence: String) -> Error {
+        Error::new(class, self.status.map(|status| status.as_u16()), sentence)
+    }
+
+    /// Waits, no longer than to the deadline.
+    async fn bounded<T>(
+        &mut self,
+        step: impl Future<Output = reqwest::Result<T>>,
+    ) -> Result<T, Error> {
+        let host = &self.client.host;
+        match timeout_at(self.deadline, step).await {
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(error)) => {
+                let failure = describe(&error, host);
+                self.code = Some(failure.code);
+                Err(self
+                    .error(Class::Transient, failure.cause)
+                    .maybe_applied_if(self.carries && failure.maybe_sent))
+            }
+            Err(_) => {
+                self.code = Some("timeout");
+                let limit = self.client.timeout;
+                let sentence = format!("the request to {host} timed out after {limit:?}");
+                Err(self
+                    .error(Class::Transient, sentence)
+                    .maybe_applied_if(self.carries))
+            }
+        }
+    }
+
+    /// What an answer other than 200 means.
+    async fn refusal(&mut self, status: StatusCode, mut response: Response) -> Error {
+        self.code = Some(label(status));
+        let host = Arc::clone(&self.client.host);
+        let pause = retry_after(response.headers(), SystemTime::now());
+        let said = self
+            .error_body(&mut response)
+            .await
+            .as_deref()
+            .and_then(documented_error);
+        let number = status.as_u16();
+        let class = match status {
+            StatusCode::NOT_FOUND if said.is_some() => Class::NotFound,
+            StatusCode::NOT_FOUND => Class::Transient,
+            status => class_of(status, pause),
+        };
+        let mut sentence = match (class, number) {
+            (Class::NotFound, _) => {
+                format!("{host} answered 404: there is no such vault or secret")
+            }
+            (_, 404) => format!(
+                "{host} answered 404, but not in the form of the Nairi API: check --api-url and \
+                 what stands in between"
+            ),
+            (Class::Throttled { retry_after }, _) => format!(
+                "{host} answered {number} and asks to wait for {} s",
+                retry_after.as_secs()
+            ),
+            (Class::Unauthorized, _) => {
+                format!("{host} answered {number}: it does not accept the API key")
+            }
+            (Class::Rejected, _) => format!("{host} answered {number}: it refuses the request"),
+            (Class::Transient, _) => {
+                format!("{host} answered {number}: it can't serve the request now")
+            }
+            (Class::InvalidResponse, 300..=399) => format!(
+                "{host} answered with a redirect ({number}), and redirects are not followed: \
+                 check --api-url"
+            ),
+            (Class::InvalidResponse, _) => {
+                format!("{host} answered {number} where 200 was expected: check --api-url")
+            }
+        };
+        if let Some(said) = said.filter(|_| !self.carries_value) {
+            let said = scrub(&said, self.key.expose());
+            if !said.is_empty() {
+                sentence = format!("{sentence} (\"{said}\")");
+            }
+        }
+        self.error(class, sentence)
+            .maybe_applied_if(self.carries && may_be_applied(status))
+    }
+
+    /// The body of an error, as far as it can be had quickly.
+    async fn error_body(&self, response: &mut Response) -> Option<Vec<u8>> {
+        let patience = self.deadline.min(Instant::now() + ERROR_BODY_PATIENCE);
+        let mut body = Vec::new();
+        while let Some(piece) = timeout_at(patience, response.chunk()).await.ok()?.ok()? {
+            if body.len() + piece.len() > MAX_BODY {
+                return None;
+            }
+            body.extend_from_slice(&piece);
+        }
+        Some(body)
+    }
+}
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        if let Some(code) = self.code {
+            (self.client.observer)(self.method, code, self.started.elapsed());
+        }
+    }
+}
+
+/// A status as a label of a closed set.
+fn label(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        400 => "400",
+        401 => "401",
+        403 => "403",
+        404 => "404",
+        408 => "408",
+        409 => "409",
+        413 => "413",
+        422 => "422",
+        429 => "429",
+        500 => "500",
+        502 => "502",
+        503 => "503",
+        504 => "504",
+        200..=299 => "2xx",
+        300..=399 => "3xx",
+        400..=499 => "4xx",
+        500..=599 => "5xx",
+        _ => "error",
+    }
+}

@@ -1,0 +1,154 @@
+//! What an answer, or none, means for the caller: a closed set of classes.
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use http::{HeaderMap, StatusCode, header};
+use serde::Deserialize;
+
+/// No server may silence a key for longer than this at a time.
+pub(super) const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
+/// Zero, or a date that has passed, would be no pause at all.
+const MIN_RETRY_AFTER: Duration = Duration::from_secs(1);
+/// For a 429 that does not say how long.
+const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(10);
+
+/// What to do about an [`Error`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// 429, or 503 with `Retry-After`: nothing more with this key until the time is over.
+    Throttled {
+        /// How long, at most five minutes.
+        retry_after: Duration,
+    },
+    /// It may go well next time: 408, other 5xx, timeouts, resets, a body cut short, a 404 that
+    /// is not the API's.
+    Transient,
+    /// 401: the key is not, or no longer, accepted.
+    Unauthorized,
+    /// 400, 403, 422 and other 4xx, or refused here before anything was sent: the request itself
+    /// has to change.
+    Rejected,
+    /// A 404 of the documented form, the only one that says a secret or vault is not there.
+    NotFound,
+    /// An answer nobody can rely on: not JSON, without `updated_at`, about another secret, too
+    /// large, or a redirect. Tried again like [`Class::Transient`].
+    InvalidResponse,
+}
+
+/// A failed request. It has no source: what lies below may quote the request or the answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error {
+    class: Class,
+    status: Option<u16>,
+    maybe_applied: bool,
+    sentence: String,
+}
+
+impl Error {
+    pub(super) fn new(class: Class, status: Option<u16>, sentence: impl Into<String>) -> Self {
+        Self {
+            class,
+            status,
+            maybe_applied: false,
+            sentence: sentence.into(),
+        }
+    }
+
+    /// Only for requests that carry something: a read can't be applied.
+    pub(super) fn maybe_applied_if(mut self, carried: bool) -> Self {
+        self.maybe_applied = carried;
+        self
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub const fn class(&self) -> Class {
+        self.class
+    }
+
+    /// The HTTP status, if an answer came.
+    #[must_use]
+    pub const fn status(&self) -> Option<u16> {
+        self.status
+    }
+
+    /// Whether what the request carried may have been stored all the same. False only when it
+    /// certainly was not; always false for requests that carry nothing.
+    #[must_use]
+    pub const fn maybe_applied(&self) -> bool {
+        self.maybe_applied
+    }
+
+    /// Whether the same request may go well later without anybody changing anything.
+    #[must_use]
+    pub const fn is_retryable(&self) -> bool {
+        matches!(
+            self.class,
+            Class::Throttled { .. } | Class::Transient | Class::InvalidResponse
+        )
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.sentence)
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// The class of an answer that is no success, 404 aside, whose body has to be looked at.
+pub(super) fn class_of(status: StatusCode, retry_after: Option<Duration>) -> Class {
+    match (status.as_u16(), retry_after) {
+        (429, pause) => Class::Throttled {
+            retry_after: pause.unwrap_or(DEFAULT_RETRY_AFTER),
+        },
+        (503, Some(retry_after)) => Class::Throttled { retry_after },
+        (401, _) => Class::Unauthorized,
+        (408 | 500..=599, _) => Class::Transient,
+        (400..=499, _) => Class::Rejected,
+        _ => Class::InvalidResponse,
+    }
+}
+
+/// Whether what a request carried may have been stored although the answer has this status. A
+/// definite 4xx says it was not; 408 and a 5xx may come from something between.
+pub(super) fn may_be_applied(status: StatusCode) -> bool {
+    !status.is_client_error() || status == StatusCode::REQUEST_TIMEOUT
+}
+
+/// `Retry-After`, in seconds or as a date, within one second and five minutes. A date is read
+/// against the server's own clock where it tells it.
+pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    let pause = if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
+        // Too many digits are a long time, too.
+        text.parse().map_or(MAX_RETRY_AFTER, Duration::from_secs)
+    } else {
+        let until = httpdate::parse_http_date(text).ok()?;
+        let date = headers
+            .get(header::DATE)
+            .and_then(|date| date.to_str().ok());
+        let now = date
+            .and_then(|date| httpdate::parse_http_date(date).ok())
+            .unwrap_or(now);
+        until.duration_since(now).unwrap_or_default()
+    };
+    Some(pause.clamp(MIN_RETRY_AFTER, MAX_RETRY_AFTER))
+}
+
+/// The text of an error body of the documented form, `{"error": "…"}`.
+pub(super) fn documented_error(body: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Documented {
+        error: String,
+    }
+    // As a slice serde would also take an array for the struct.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return None;
+    }
+    serde_json::from_slice::<Documented>(body)
+        .ok()
+        .map(|documented| documented.error)
+}

@@ -1,0 +1,177 @@
+//! What goes over the wire.
+
+use std::fmt;
+use std::io::{self, Write};
+
+use bytes::Bytes;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Deserializer};
+use zeroize::Zeroizing;
+
+/// Timestamps are kept verbatim; longer ones than this are no timestamps.
+const MAX_TIMESTAMP_LEN: usize = 64;
+
+/// A secret as the API shows it. The value never comes back.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct RemoteSecret {
+    /// The opaque id.
+    pub id: String,
+    /// The name of the environment variable.
+    pub env_key: String,
+    /// Where the value may be sent. `null` and absence read as the empty list, which is what they
+    /// would mean: no restriction.
+    #[serde(default, deserialize_with = "null_as_empty")]
+    pub allowed_domains: Vec<String>,
+    /// When it was created, verbatim.
+    #[serde(default)]
+    pub created_at: Option<String>,
+    /// When it was changed last, verbatim. For [`same_instant`](super::same_instant), never for
+    /// ordering.
+    pub updated_at: String,
+}
+
+fn null_as_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+impl RemoteSecret {
+    /// One object of an answer. What is wrong is said in words of our own: serde's would quote
+    /// what the server sent.
+    pub(super) fn parse(json: &[u8]) -> Result<Self, &'static str> {
+        let secret: Self = serde_json::from_slice(json)
+            .map_err(|_| "is not a secret in JSON with id, env_key and updated_at")?;
+        if secret.id.is_empty() || secret.env_key.is_empty() {
+            return Err("has an empty id or env_key");
+        }
+        if !is_timestamp_like(&secret.updated_at)
+            || !secret.created_at.as_deref().is_none_or(is_timestamp_like)
+        {
+            return Err("has an updated_at or created_at that is no timestamp");
+        }
+        Ok(secret)
+    }
+}
+
+/// Loose on purpose, as times are shown verbatim: short, and visible ASCII or spaces.
+fn is_timestamp_like(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= MAX_TIMESTAMP_LEN
+        && text.bytes().all(|b| b == b' ' || b.is_ascii_graphic())
+}
+
+/// A field of a secret that a request can change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Field {
+    /// `value`
+    Value,
+    /// `allowed_domains`
+    AllowedDomains,
+}
+
+impl Field {
+    /// The name in the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Value => "value",
+            Self::AllowedDomains => "allowed_domains",
+        }
+    }
+}
+
+/// The fields to change. An absent field is left out of the body; `null` is never sent.
+///
+/// Without any field the body is `{}`, the documented no-op, which reads the secret.
+#[derive(Clone, Default)]
+pub struct SecretPatch {
+    /// The new value.
+    pub value: Option<SecretString>,
+    /// The new domains. An empty list lifts every restriction.
+    pub allowed_domains: Option<Vec<String>>,
+}
+
+impl SecretPatch {
+    /// The fields in the body.
+    #[must_use]
+    pub fn fields(&self) -> Vec<Field> {
+        let Self {
+            value,
+            allowed_domains,
+        } = self;
+        let mut fields = Vec::new();
+        if value.is_some() {
+            fields.push(Field::Value);
+        }
+        if allowed_domains.is_some() {
+            fields.push(Field::AllowedDomains);
+        }
+        fields
+    }
+
+    /// Whether nothing would change: the body is `{}`.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.value.is_none() && self.allowed_domains.is_none()
+    }
+
+    /// The body. Measured before it is written, so that no growing buffer leaves copies of the
+    /// value behind, and zeroed when the last reference to it goes.
+    pub(super) fn body(&self) -> io::Result<Bytes> {
+        let mut length = Length(0);
+        self.write(&mut length)?;
+        let mut body = Zeroizing::new(Vec::with_capacity(length.0));
+        self.write(&mut *body)?;
+        Ok(Bytes::from_owner(Body(body)))
+    }
+
+    fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        let Self {
+            value,
+            allowed_domains,
+        } = self;
+        out.write_all(b"{")?;
+        if let Some(value) = value {
+            out.write_all(b"\"value\":")?;
+            serde_json::to_writer(&mut *out, value.expose_secret())?;
+        }
+        if let Some(domains) = allowed_domains {
+            if value.is_some() {
+                out.write_all(b",")?;
+            }
+            out.write_all(b"\"allowed_domains\":")?;
+            serde_json::to_writer(&mut *out, domains)?;
+        }
+        out.write_all(b"}")
+    }
+}
+
+impl fmt::Debug for SecretPatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SecretPatch")
+            .field("value", &self.value.as_ref().map(|_| "[REDACTED]"))
+            .field("allowed_domains", &self.allowed_domains)
+            .finish()
+    }
+}
+
+struct Body(Zeroizing<Vec<u8>>);
+
+impl AsRef<[u8]> for Body {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// Counts what is written.
+struct Length(usize);
+
+impl Write for Length {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.0 += buf.len();
+        Ok(buf.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
