@@ -1,1 +1,3 @@
 //! A Kubernetes operator that syncs secrets into the Nairi vault.
+
+pub mod api;
