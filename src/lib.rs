@@ -1,3 +1,36 @@
-//! A Kubernetes operator that syncs secrets into the Nairi vault.
+//! A Kubernetes operator that syncs secrets into the Nairi vault: the map of the house.
+//!
+//! Follow one change from the watch to the PATCH and back:
+//!
+//! ```text
+//! watch event → watch → queue → reconcile: resolve → desired → observe → plan → apply → status
+//! ```
+//!
+//! 1. [`watch`] keeps pruned copies of what the operator reacts to, and knows who is concerned by a change.
+//! 2. [`queue`] holds the objects that are due, each once, and hands them to
+//! 3. [`reconcile`], which asks its pure steps what to do next and does it, until nothing is left to do.
+//! 4. [`nairi`] is the API on the other side; it knows nothing of Kubernetes.
+//!
+//! Beside the line: [`connections`] has the API keys, [`vaults`] the lists of vaults, [`ledger`] what this
+//! process did, [`fingerprint`] how a value is recognised without being kept.
 
+pub mod api;
+pub mod args;
+pub mod backoff;
+pub mod connections;
+pub mod context;
+pub mod crds;
+pub mod events;
+pub mod fingerprint;
+pub mod grants;
+pub mod http;
+pub mod ledger;
+pub mod metrics;
 pub mod nairi;
+pub mod queue;
+pub mod reconcile;
+pub mod run;
+pub mod source;
+pub mod telemetry;
+pub mod vaults;
+pub mod watch;

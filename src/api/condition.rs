@@ -1,0 +1,358 @@
+//! Conditions: their types, their closed lists of reasons, and how one is set.
+
+use std::{fmt, str::FromStr};
+
+use k8s_openapi::{
+    apimachinery::pkg::apis::meta::v1::{Condition, Time},
+    jiff::Timestamp,
+};
+
+/// An enum of words that appear verbatim in Kubernetes objects: `as_str`, `ALL`, `Display`,
+/// `FromStr`.
+macro_rules! words {
+    ($(#[$meta:meta])* $name:ident { $($(#[$word_meta:meta])* $word:ident),+ $(,)? }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum $name { $($(#[$word_meta])* $word),+ }
+
+        impl $name {
+            /// All of them, in the order of the documentation.
+            pub const ALL: &'static [Self] = &[$(Self::$word),+];
+
+            /// The word as it stands in the object.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$word => stringify!($word)),+ }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = UnknownWord;
+
+            fn from_str(word: &str) -> Result<Self, Self::Err> {
+                Self::ALL.iter().copied().find(|known| known.as_str() == word).ok_or(UnknownWord)
+            }
+        }
+    };
+}
+
+/// A word that is not on the closed list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a known word")]
+pub struct UnknownWord;
+
+words! {
+    /// The types of conditions on our resources.
+    ConditionType {
+        /// The declared state is what the API last confirmed for this generation.
+        Ready,
+        /// Nothing will change without a human.
+        Stalled,
+        /// A retry is due.
+        Reconciling,
+        /// `spec.suspend` is true.
+        Suspended,
+        /// Somebody outside keeps writing to the remote secret.
+        Contended,
+    }
+}
+
+words! {
+    /// The status of a condition.
+    Status {
+        /// It holds.
+        True,
+        /// It does not hold.
+        False,
+        /// It is not known whether it holds.
+        Unknown,
+    }
+}
+
+words! {
+    /// Why a VaultSecret is `Ready` or not.
+    Reason {
+        /// The vault holds what is declared.
+        Synced,
+
+        /// The API could not be reached, or failed.
+        ApiUnavailable,
+        /// The API asked to wait.
+        RateLimited,
+        /// The API refused the key.
+        Unauthorized,
+        /// The connection's key can't be used at present.
+        ConnectionNotReady,
+        /// Somebody else changed the remote secret, and `driftPolicy` is `Report`.
+        DriftDetected,
+        /// The remote secret can't be deleted at present.
+        DeletionBlocked,
+
+        /// The Secret the value comes from does not exist.
+        SourceNotFound,
+        /// The Secret the value comes from lacks a key.
+        SourceKeyNotFound,
+        /// The value is empty, not UTF-8, or holds NUL.
+        InvalidValue,
+        /// The template does not compile or render.
+        InvalidTemplate,
+        /// The connection does not exist.
+        ConnectionNotFound,
+        /// No grant gives this namespace that vault.
+        NotPermitted,
+        /// Another VaultSecret owns the remote secret.
+        Conflict,
+        /// The remote secret does not exist.
+        RemoteNotFound,
+        /// `secretId` and `envKey` name different remote secrets.
+        EnvKeyMismatch,
+        /// Several remote secrets have this `envKey`.
+        AmbiguousEnvKey,
+        /// The API refused what was sent.
+        Rejected,
+
+        /// Not decided yet.
+        Pending,
+        /// The operator runs with `--dry-run`.
+        DryRun,
+        /// Suspended before it was ever synced.
+        Suspended,
+    }
+}
+
+/// What happens next for a `Ready` reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// Nothing to do. `Ready=True`.
+    Synced,
+    /// Tried again by itself. `Ready=False`, `Reconciling=True`.
+    Retried,
+    /// Waits for a change by a human. `Ready=False`, `Stalled=True`.
+    Waits,
+    /// Not decided. `Ready=Unknown`.
+    Unknown,
+}
+
+impl Reason {
+    /// What happens next.
+    #[must_use]
+    pub const fn class(self) -> Class {
+        match self {
+            Self::Synced => Class::Synced,
+            Self::ApiUnavailable
+            | Self::RateLimited
+            | Self::Unauthorized
+            | Self::ConnectionNotReady
+            | Self::DriftDetected
+            | Self::DeletionBlocked => Class::Retried,
+            Self::SourceNotFound
+            | Self::SourceKeyNotFound
+            | Self::InvalidValue
+            | Self::InvalidTemplate
+            | Self::ConnectionNotFound
+            | Self::NotPermitted
+            | Self::Conflict
+            | Self::RemoteNotFound
+            | Self::EnvKeyMismatch
+            | Self::AmbiguousEnvKey
+            | Self::Rejected => Class::Waits,
+            Self::Pending | Self::DryRun | Self::Suspended => Class::Unknown,
+        }
+    }
+
+    /// The status of `Ready` that goes with this reason.
+    #[must_use]
+    pub const fn status(self) -> Status {
+        match self.class() {
+            Class::Synced => Status::True,
+            Class::Retried | Class::Waits => Status::False,
+            Class::Unknown => Status::Unknown,
+        }
+    }
+}
+
+words! {
+    /// Why a connection is `Ready` or not.
+    ConnectionReason {
+        /// The API accepted the key.
+        Verified,
+        /// The API refused the key.
+        Unauthorized,
+        /// The Secret that holds the key does not exist.
+        SecretNotFound,
+        /// The Secret lacks the key's entry.
+        KeyNotFound,
+        /// The entry is empty, or can't be an API key.
+        InvalidKey,
+        /// The API could not be reached, or failed.
+        Unreachable,
+    }
+}
+
+impl ConnectionReason {
+    /// The status of `Ready` that goes with this reason.
+    #[must_use]
+    pub const fn status(self) -> Status {
+        match self {
+            Self::Verified => Status::True,
+            Self::Unauthorized
+            | Self::SecretNotFound
+            | Self::KeyNotFound
+            | Self::InvalidKey
+            | Self::Unreachable => Status::False,
+        }
+    }
+}
+
+/// The condition of that type, if there is one.
+#[must_use]
+pub fn find(conditions: &[Condition], type_: ConditionType) -> Option<&Condition> {
+    conditions.iter().find(|c| c.type_ == type_.as_str())
+}
+
+/// Sets the condition of that type, in its place. Where the status stays the same, so does
+/// `lastTransitionTime`: a condition that says nothing new stays equal to what it was.
+pub fn set(
+    conditions: &mut Vec<Condition>,
+    type_: ConditionType,
+    status: Status,
+    reason: &str,
+    message: impl Into<String>,
+    generation: Option<i64>,
+    now: Timestamp,
+) {
+    let mut next = Condition {
+        type_: type_.as_str().to_owned(),
+        status: status.as_str().to_owned(),
+        reason: reason.to_owned(),
+        message: message.into(),
+        observed_generation: generation,
+        last_transition_time: whole_seconds(now),
+    };
+    match conditions.iter_mut().find(|c| c.type_ == next.type_) {
+        Some(current) => {
+            if current.status == next.status {
+                next.last_transition_time = current.last_transition_time.clone();
+            }
+            *current = next;
+        }
+        None => conditions.push(next),
+    }
+}
+
+/// Removes the condition of that type, if there is one.
+pub fn remove(conditions: &mut Vec<Condition>, type_: ConditionType) {
+    conditions.retain(|c| c.type_ != type_.as_str());
+}
+
+/// A time as Kubernetes stores it, so that what was written equals what is read back.
+#[must_use]
+pub fn whole_seconds(time: Timestamp) -> Time {
+    Time(Timestamp::from_second(time.as_second()).unwrap_or(time))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::new(second, 999).expect("a valid time")
+    }
+
+    #[test]
+    fn words_are_spelled_as_documented() {
+        assert_eq!(Reason::ALL.len(), 21);
+        assert_eq!(Reason::AmbiguousEnvKey.to_string(), "AmbiguousEnvKey");
+        assert_eq!("DryRun".parse(), Ok(Reason::DryRun));
+        assert_eq!("dryrun".parse::<Reason>(), Err(UnknownWord));
+        assert_eq!(format!("{:>6}", Status::True), "  True");
+        for reason in Reason::ALL {
+            assert_eq!(reason.as_str().parse(), Ok(*reason));
+        }
+    }
+
+    #[test]
+    fn status_follows_the_class() {
+        for reason in Reason::ALL {
+            let expected = match reason.class() {
+                Class::Synced => "True",
+                Class::Retried | Class::Waits => "False",
+                Class::Unknown => "Unknown",
+            };
+            assert_eq!(reason.status().as_str(), expected, "{reason}");
+        }
+        assert_eq!(Reason::Rejected.class(), Class::Waits);
+        assert_eq!(Reason::DriftDetected.class(), Class::Retried);
+    }
+
+    #[test]
+    fn the_transition_time_moves_with_the_status_only() {
+        let mut all = vec![];
+        let mut ready = |status, reason: Reason, generation, second| {
+            let (type_, reason) = (ConditionType::Ready, reason.as_str());
+            set(
+                &mut all,
+                type_,
+                status,
+                reason,
+                "…",
+                Some(generation),
+                at(second),
+            );
+            all.clone()
+        };
+        let first = ready(Status::False, Reason::SourceNotFound, 1, 10);
+        assert_eq!(
+            first[0].last_transition_time,
+            Time(Timestamp::from_second(10).expect("valid"))
+        );
+        let same = ready(Status::False, Reason::SourceNotFound, 1, 20);
+        assert_eq!(same, first);
+        let other_reason = ready(Status::False, Reason::NotPermitted, 2, 30);
+        assert_eq!(
+            other_reason[0].last_transition_time,
+            first[0].last_transition_time
+        );
+        assert_eq!(other_reason[0].reason, "NotPermitted");
+        assert_eq!(other_reason[0].observed_generation, Some(2));
+        let flipped = ready(Status::True, Reason::Synced, 2, 40);
+        assert_eq!(flipped.len(), 1);
+        assert_eq!(flipped[0].last_transition_time, whole_seconds(at(40)));
+    }
+
+    #[test]
+    fn conditions_keep_their_places() {
+        let mut all = vec![];
+        for type_ in [
+            ConditionType::Ready,
+            ConditionType::Stalled,
+            ConditionType::Contended,
+        ] {
+            set(&mut all, type_, Status::True, "Why", "", None, at(1));
+        }
+        set(
+            &mut all,
+            ConditionType::Stalled,
+            Status::False,
+            "Why",
+            "",
+            None,
+            at(2),
+        );
+        remove(&mut all, ConditionType::Ready);
+        remove(&mut all, ConditionType::Suspended);
+        let types: Vec<_> = all.iter().map(|c| c.type_.as_str()).collect();
+        assert_eq!(types, ["Stalled", "Contended"]);
+        assert!(find(&all, ConditionType::Ready).is_none());
+        assert_eq!(
+            find(&all, ConditionType::Stalled).map(|c| c.status.as_str()),
+            Some("False")
+        );
+    }
+}

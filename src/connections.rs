@@ -1,0 +1,204 @@
+//! Which API keys are at hand: one entry per connection object, with the key in memory.
+//!
+//! `check` reads and verifies the keys; the reconciler only looks them up here.
+
+pub mod check;
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use kube_runtime::reflector::ObjectRef;
+use parking_lot::{Mutex, RwLock};
+
+use crate::{
+    api::{ConnectionKind, ConnectionReason, ConnectionRef, VaultSecret},
+    nairi::{ApiKey, Class, Error, Gate, Gates, KeyId},
+};
+
+/// A connection, as an object refers to it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ConnectionId {
+    /// A ClusterVaultConnection.
+    Cluster {
+        /// Its name.
+        name: String,
+    },
+    /// A VaultConnection.
+    Namespaced {
+        /// Its namespace, which is that of every object that may use it.
+        namespace: String,
+        /// Its name.
+        name: String,
+    },
+}
+
+impl ConnectionId {
+    /// What an object in `namespace` means by `reference`. There is no way to name another namespace.
+    #[must_use]
+    pub fn of(reference: &ConnectionRef, namespace: &str) -> Self {
+        let name = reference.name.clone();
+        match reference.kind {
+            ConnectionKind::ClusterVaultConnection => Self::Cluster { name },
+            ConnectionKind::VaultConnection => Self::Namespaced { namespace: namespace.to_owned(), name },
+        }
+    }
+}
+
+impl fmt::Display for ConnectionId {
+    /// As in a message to somebody in the object's namespace.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cluster { name } => write!(f, "ClusterVaultConnection {name:?}"),
+            Self::Namespaced { namespace: _, name } => write!(f, "VaultConnection {name:?}"),
+        }
+    }
+}
+
+/// An API key and the gate that all its users share.
+#[derive(Clone)]
+pub struct Credential {
+    /// The key.
+    pub key: Arc<ApiKey>,
+    /// Its gate.
+    pub gate: Arc<Gate<ObjectRef<VaultSecret>>>,
+}
+
+/// What is known of a connection.
+#[derive(Clone)]
+pub enum Known {
+    /// It has a key. Whether the API accepts that is the gate's to say.
+    Usable(Credential),
+    /// It has none that could be sent.
+    Unusable(ConnectionReason),
+}
+
+/// What the API said of a key, whichever connection asked.
+#[derive(Clone, Copy, Debug, Default)]
+struct Health {
+    verified: bool,
+    asked: Option<Instant>,
+}
+
+/// What is known of all connections.
+pub struct Connections {
+    known: RwLock<HashMap<ConnectionId, Known>>,
+    health: Mutex<HashMap<KeyId, Health>>,
+    failures: Mutex<HashMap<ConnectionId, u32>>,
+    gates: Gates<ObjectRef<VaultSecret>>,
+    refused: Box<dyn Fn(ConnectionId) + Send + Sync>,
+}
+
+impl Connections {
+    /// Nothing known so far. `refused` is told of each connection whose key the API refused.
+    #[must_use]
+    pub fn new(gates: Gates<ObjectRef<VaultSecret>>, refused: Box<dyn Fn(ConnectionId) + Send + Sync>) -> Self {
+        Self { known: RwLock::default(), health: Mutex::default(), failures: Mutex::default(), gates, refused }
+    }
+
+    /// What is known of `id`; `None` until it was checked once.
+    #[must_use]
+    pub fn get(&self, id: &ConnectionId) -> Option<Known> {
+        self.known.read().get(id).cloned()
+    }
+
+    /// The credential of a key just read.
+    #[must_use]
+    pub fn credential(&self, key: ApiKey) -> Credential {
+        let gate = self.gates.for_key(&key, Instant::now());
+        Credential { key: Arc::new(key), gate }
+    }
+
+    /// Replaces what is known of `id`; says whether that is news to its users.
+    pub fn set(&self, id: ConnectionId, known: Known) -> bool {
+        let news = |before: &Known| match (before, &known) {
+            (Known::Usable(before), Known::Usable(now)) => before.gate.key_id() != now.gate.key_id(),
+            (Known::Unusable(before), Known::Unusable(now)) => before != now,
+            _ => true,
+        };
+        let mut all = self.known.write();
+        let changed = all.get(&id).is_none_or(news);
+        all.insert(id, known);
+        changed
+    }
+
+    /// The connection is gone, and its key with it.
+    pub fn forget(&self, id: &ConnectionId) {
+        self.known.write().remove(id);
+        self.failures.lock().remove(id);
+    }
+
+    /// Whether the API accepted this key, as far as it was asked.
+    #[must_use]
+    pub fn is_verified(&self, key: KeyId) -> bool {
+        self.health.lock().get(&key).is_some_and(|health| health.verified)
+    }
+
+    /// Asks to ask the API about a key: `Err` with the time left, where that was done less than `pause` ago.
+    ///
+    /// # Errors
+    /// The time left.
+    pub fn may_ask(&self, key: KeyId, pause: Duration) -> Result<(), Duration> {
+        let mut all = self.health.lock();
+        let used = self.known.read();
+        // Keys nobody uses any more are forgotten; there are few.
+        all.retain(|id, _| {
+            *id == key || used.values().any(|known| matches!(known, Known::Usable(c) if c.gate.key_id() == *id))
+        });
+        let health = all.entry(key).or_default();
+        match health.asked.map(|asked| asked.elapsed()) {
+            Some(elapsed) if elapsed < pause => Err(pause - elapsed),
+            _ => {
+                health.asked = Some(Instant::now());
+                Ok(())
+            }
+        }
+    }
+
+    /// The API said whether it accepts the key.
+    pub fn answered(&self, key: KeyId, verified: bool) {
+        self.health.lock().entry(key).or_default().verified = verified;
+    }
+
+    /// Counts a failed check of `id`: how many there were in a row.
+    pub fn failed(&self, id: &ConnectionId) -> u32 {
+        let mut failures = self.failures.lock();
+        let count = failures.entry(id.clone()).or_default();
+        *count = count.saturating_add(1);
+        *count
+    }
+
+    /// Ends a row of failed checks.
+    pub fn succeeded(&self, id: &ConnectionId) {
+        self.failures.lock().remove(id);
+    }
+
+    /// The connections that use this key.
+    #[must_use]
+    pub fn sharing(&self, key: KeyId) -> Vec<ConnectionId> {
+        let shares = |known: &Known| matches!(known, Known::Usable(credential) if credential.gate.key_id() == key);
+        self.known.read().iter().filter(|(_, known)| shares(known)).map(|(id, _)| id.clone()).collect()
+    }
+
+    /// Does at the key's gate what `error`, the answer to one of its requests, asks for.
+    pub fn heed(&self, credential: &Credential, error: &Error) {
+        match error.class() {
+            Class::Throttled { retry_after } => credential.gate.throttle(retry_after, Instant::now()),
+            Class::Unauthorized => {
+                if credential.gate.refuse() {
+                    self.sharing(credential.gate.key_id()).into_iter().for_each(&self.refused);
+                }
+            }
+            Class::Transient | Class::Rejected | Class::NotFound | Class::InvalidResponse => {}
+        }
+    }
+
+    /// The gates of all keys.
+    #[must_use]
+    pub fn gates(&self) -> &Gates<ObjectRef<VaultSecret>> {
+        &self.gates
+    }
+}

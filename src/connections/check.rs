@@ -1,0 +1,236 @@
+//! Keeps a connection's key at hand and its status true: one `GET /vaults` per new key, and one a minute
+//! while the API refuses the key.
+
+use std::{fmt::Debug, sync::Arc, time::Duration};
+
+use k8s_openapi::jiff::Timestamp;
+use kube::{Api, Client, Resource, ResourceExt as _};
+use kube_runtime::{controller::Action, events::EventType};
+use serde::de::DeserializeOwned;
+use tracing::{info, warn};
+use zeroize::Zeroizing;
+
+use crate::{
+    api::{
+        ClusterVaultConnection, ConditionType, ConnectionReason, ConnectionStatus, Status, VaultConnection,
+        condition,
+    },
+    backoff,
+    connections::{ConnectionId, Credential, Known},
+    context::Context,
+    nairi::{ApiKey, Class},
+    reconcile::status,
+    source::{self, KeyOf},
+};
+
+/// How often a refused key is tried again: it may have been refused by mistake.
+const PROBE: Duration = Duration::from_secs(60);
+
+/// The two kinds of connections, as far as they are alike.
+pub trait Connection: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static {
+    /// How objects refer to it.
+    fn id(&self) -> ConnectionId;
+    /// Where its key is.
+    fn key(&self) -> KeyOf<'_>;
+    /// Its status.
+    fn status(&self) -> Option<&ConnectionStatus>;
+    /// The API of its kind in its namespace.
+    fn api(client: &Client, namespace: Option<&str>) -> Api<Self>;
+}
+
+impl Connection for VaultConnection {
+    fn id(&self) -> ConnectionId {
+        ConnectionId::Namespaced { namespace: self.namespace().unwrap_or_default(), name: self.name_any() }
+    }
+
+    fn key(&self) -> KeyOf<'_> {
+        let namespace = self.metadata.namespace.as_deref().unwrap_or_default();
+        let reference = &self.spec.api_key_secret_ref;
+        KeyOf { namespace, name: &reference.name, key: &reference.key }
+    }
+
+    fn status(&self) -> Option<&ConnectionStatus> {
+        self.status.as_ref()
+    }
+
+    fn api(client: &Client, namespace: Option<&str>) -> Api<Self> {
+        Api::namespaced(client.clone(), namespace.unwrap_or_default())
+    }
+}
+
+impl Connection for ClusterVaultConnection {
+    fn id(&self) -> ConnectionId {
+        ConnectionId::Cluster { name: self.name_any() }
+    }
+
+    fn key(&self) -> KeyOf<'_> {
+        let reference = &self.spec.api_key_secret_ref;
+        KeyOf { namespace: &reference.namespace, name: &reference.name, key: &reference.key }
+    }
+
+    fn status(&self) -> Option<&ConnectionStatus> {
+        self.status.as_ref()
+    }
+
+    fn api(client: &Client, _namespace: Option<&str>) -> Api<Self> {
+        Api::all(client.clone())
+    }
+}
+
+/// What a check found, for the status.
+struct Finding {
+    reason: ConnectionReason,
+    message: String,
+    again: Option<Duration>,
+}
+
+/// Checks one connection and writes its status.
+pub async fn check<C: Connection>(connection: Arc<C>, ctx: Arc<Context>) -> Action {
+    let id = connection.id();
+    let finding = match read_key(&*connection, &ctx).await {
+        Ok(Ok(key)) => verify(&id, key, &ctx).await,
+        Ok(Err(finding)) => {
+            if ctx.connections.set(id.clone(), Known::Unusable(finding.reason)) {
+                ctx.wake_users(&id);
+            }
+            finding
+        }
+        // What was known stays: the API server being away makes no key worse.
+        Err(error) => {
+            warn!(connection = %id, %error, "could not read the API key; trying again");
+            return Action::requeue(backoff::jittered(backoff::delay(ctx.connections.failed(&id))));
+        }
+    };
+    if finding.reason != ConnectionReason::Unreachable {
+        ctx.connections.succeeded(&id);
+    }
+    if let Err(error) = write(&*connection, &ctx, &finding).await {
+        warn!(connection = %id, error = source::brief(&error), "could not write the connection's status; trying again");
+        return Action::requeue(backoff::jittered(backoff::delay(2)));
+    }
+    finding.again.map_or_else(Action::await_change, Action::requeue)
+}
+
+/// Reads the key, or says why it is unusable; the error is one of asking at all.
+async fn read_key<C: Connection>(connection: &C, ctx: &Context) -> Result<Result<ApiKey, Finding>, source::Error> {
+    let of = connection.key();
+    let unusable = |reason, message: String| Ok(Err(Finding { reason, message, again: None }));
+    let content = match source::read(&ctx.client, of, ctx.settings.kube_timeout).await {
+        Ok(content) => content,
+        Err(error @ (source::Error::NotFound | source::Error::Forbidden)) => {
+            let message = format!("Secret {:?} can't be used: {error}. Create it, with the API key at {:?}.", of.name, of.key);
+            return unusable(ConnectionReason::SecretNotFound, message);
+        }
+        Err(error @ (source::Error::Undecodable | source::Error::Unavailable(_))) => return Err(error),
+    };
+    let Some(bytes) = content.bytes.map(Zeroizing::new) else {
+        let message = format!("Secret {:?} has no key {:?}: add it, or correct apiKeySecretRef.key.", of.name, of.key);
+        return unusable(ConnectionReason::KeyNotFound, message);
+    };
+    match ApiKey::parse(bytes.as_slice()) {
+        Ok(key) => Ok(Ok(key)),
+        Err(error) => {
+            let message = format!("Key {:?} of Secret {:?} holds no API key: {error}.", of.key, of.name);
+            unusable(ConnectionReason::InvalidKey, message)
+        }
+    }
+}
+
+/// Makes the key known, asks the API about it if that is due, and wakes those who can go on by it.
+async fn verify(id: &ConnectionId, key: ApiKey, ctx: &Context) -> Finding {
+    let credential = ctx.connections.credential(key);
+    let key_id = credential.gate.key_id();
+    let finding = |reason, message: &str, again| Finding { reason, message: message.to_owned(), again };
+    let refused = credential.gate.is_refused();
+    let outcome = if ctx.connections.is_verified(key_id) && !refused {
+        Ok(())
+    } else if let Err(left) = ctx.connections.may_ask(key_id, if refused { PROBE } else { Duration::ZERO }) {
+        Err(finding(ConnectionReason::Unauthorized, REFUSED, Some(left)))
+    } else {
+        ask(id, &credential, ctx).await
+    };
+    let opened = outcome.is_ok() && credential.gate.open();
+    let news = ctx.connections.set(id.clone(), Known::Usable(credential));
+    if opened {
+        // Their statuses say Unauthorized still, and their objects wait.
+        for sharing in ctx.connections.sharing(key_id) {
+            ctx.wake_users(&sharing);
+            if sharing != *id {
+                ctx.queues.wake_connection(&sharing);
+            }
+        }
+    } else if news {
+        ctx.wake_users(id);
+    }
+    match outcome {
+        Ok(()) => finding(ConnectionReason::Verified, "The API accepts the key.", None),
+        Err(finding) => finding,
+    }
+}
+
+const REFUSED: &str = "The API refuses the key (HTTP 401): put a valid one into the Secret. It is tried again every minute.";
+
+/// One `GET /vaults`.
+async fn ask(id: &ConnectionId, credential: &Credential, ctx: &Context) -> Result<(), Finding> {
+    let key_id = credential.gate.key_id();
+    match ctx.nairi.list_vaults(&credential.key).await {
+        Ok(vaults) => {
+            info!(connection = %id, vaults, "the API accepts the key");
+            ctx.connections.answered(key_id, true);
+            Ok(())
+        }
+        Err(error) => {
+            ctx.connections.heed(credential, &error);
+            ctx.connections.answered(key_id, false);
+            let (reason, message, again) = match error.class() {
+                Class::Unauthorized => (ConnectionReason::Unauthorized, REFUSED.to_owned(), PROBE),
+                Class::Throttled { retry_after } => (ConnectionReason::Unreachable, format!("Nairi: {error}."), retry_after),
+                Class::Transient | Class::Rejected | Class::NotFound | Class::InvalidResponse => {
+                    let again = backoff::delay(ctx.connections.failed(id));
+                    (ConnectionReason::Unreachable, format!("Nairi: {error}. It is tried again."), backoff::jittered(again))
+                }
+            };
+            Err(Finding { reason, message, again: Some(again) })
+        }
+    }
+}
+
+/// Writes the status if it says anything new, and an event if `Ready` changed.
+async fn write<C: Connection>(connection: &C, ctx: &Context, finding: &Finding) -> Result<(), kube::Error> {
+    let shown = connection.status().cloned().unwrap_or_default();
+    let generation = connection.meta().generation;
+    let mut next = ConnectionStatus { observed_generation: generation, ..shown.clone() };
+    let Finding { reason, message, again } = finding;
+    let now = Timestamp::now();
+    let mut set = |type_, status| {
+        condition::set(&mut next.conditions, type_, status, reason.as_str(), message.as_str(), generation, now);
+    };
+    set(ConditionType::Ready, reason.status());
+    let beside = match (reason.status(), again) {
+        (Status::True, _) => None,
+        (_, Some(_)) => Some(ConditionType::Reconciling),
+        (_, None) => Some(ConditionType::Stalled),
+    };
+    if let Some(type_) = beside {
+        set(type_, Status::True);
+    }
+    for type_ in [ConditionType::Stalled, ConditionType::Reconciling] {
+        if beside != Some(type_) {
+            condition::remove(&mut next.conditions, type_);
+        }
+    }
+    if next == shown {
+        return Ok(());
+    }
+    let before = condition::find(&shown.conditions, ConditionType::Ready).map(|ready| ready.reason.clone());
+    let api = C::api(&ctx.client, connection.meta().namespace.as_deref());
+    let name = connection.name_any();
+    let resource_version = connection.resource_version().unwrap_or_default();
+    let target = status::Write { name: &name, resource_version: &resource_version };
+    status::write(&api, target, &shown, &next, ctx.settings.kube_timeout).await?;
+    if before.as_deref() != Some(reason.as_str()) {
+        let type_ = if reason.status() == Status::True { EventType::Normal } else { EventType::Warning };
+        ctx.events.publish(connection.object_ref(&()), type_, reason.as_str(), "Check", message).await;
+    }
+    Ok(())
+}

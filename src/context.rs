@@ -1,0 +1,90 @@
+//! What every reconcile shares.
+
+use std::{sync::Arc, time::Duration};
+
+use kube::Client;
+use kube_runtime::reflector::ObjectRef;
+
+use crate::{
+    api::{ClusterVaultConnection, VaultConnection, VaultSecret},
+    connections::{ConnectionId, Connections},
+    events::Events,
+    fingerprint::FingerprintKey,
+    ledger::Ledger,
+    metrics::Metrics,
+    nairi,
+    queue::Queue,
+    vaults::Vaults,
+    watch::{Index, Stores},
+};
+
+/// The operator's parts, as reconciles see them.
+pub struct Context {
+    /// Kubernetes.
+    pub client: Client,
+    /// The Nairi API.
+    pub nairi: nairi::Client,
+    /// What is watched.
+    pub stores: Stores,
+    /// Which objects refer to what.
+    pub index: Index,
+    /// The API keys at hand.
+    pub connections: Arc<Connections>,
+    /// Lists of vaults.
+    pub vaults: Arc<Vaults>,
+    /// What this process did for each object.
+    pub ledger: Ledger,
+    /// The key of fingerprints.
+    pub fingerprints: Arc<FingerprintKey>,
+    /// The ways into the reconcilers.
+    pub queues: Queues,
+    /// Kubernetes events.
+    pub events: Events,
+    /// Metrics.
+    pub metrics: Arc<Metrics>,
+    /// Limits.
+    pub settings: Settings,
+}
+
+/// One queue per kind.
+#[derive(Clone)]
+pub struct Queues {
+    /// Of VaultSecrets.
+    pub objects: Queue<VaultSecret>,
+    /// Of VaultConnections.
+    pub connections: Queue<VaultConnection>,
+    /// Of ClusterVaultConnections.
+    pub cluster_connections: Queue<ClusterVaultConnection>,
+}
+
+/// Limits that come from flags.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// How long one request to Kubernetes may take.
+    pub kube_timeout: Duration,
+    /// How long a reconcile may take, its status write aside.
+    pub reconcile_timeout: Duration,
+    /// After about how long a missing remote secret is looked for again.
+    pub resync_interval: Duration,
+}
+
+impl Queues {
+    /// Makes the connection due.
+    pub fn wake_connection(&self, id: &ConnectionId) {
+        match id {
+            ConnectionId::Cluster { name } => self.cluster_connections.wake(ObjectRef::new(name)),
+            ConnectionId::Namespaced { namespace, name } => {
+                self.connections.wake(ObjectRef::new(name).within(namespace));
+            }
+        }
+    }
+}
+
+impl Context {
+    /// Makes all objects that use this connection due.
+    pub fn wake_users(&self, id: &ConnectionId) {
+        for object in self.index.users(id) {
+            self.queues.objects.wake(object);
+        }
+    }
+}

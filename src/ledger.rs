@@ -1,0 +1,174 @@
+//! Per object, in memory: the last status we wrote, how often we failed, and what may have been sent.
+//!
+//! The watch cache lags behind our own writes; the ledger outranks it until the cache shows them. One
+//! entry per existing object, dropped with the object.
+
+use std::collections::HashMap;
+
+use parking_lot::Mutex;
+
+use crate::{api::VaultSecretStatus, reconcile::fields::Fields};
+
+/// What this process did for each object, by uid.
+#[derive(Debug, Default)]
+pub struct Ledger(Mutex<HashMap<String, Entry>>);
+
+/// What this process knows of one object.
+#[derive(Clone, Debug, Default)]
+pub struct Entry {
+    /// The status we computed last, while the cache doesn't show it.
+    pub latest: Option<Latest>,
+    /// Failures in a row, for the growing delay.
+    pub failures: u32,
+    /// Fields of PATCHes whose answers were lost: sent again, whatever is declared by then.
+    pub uncertain: Fields,
+    /// uid/resourceVersion of the Secret that was last found to hold what we sent.
+    pub checked_source: Option<String>,
+    /// The API said of the secret we were bound to that it is gone: look for it by its environment key.
+    pub unbound: bool,
+}
+
+/// A status of ours that the cache may not show so far.
+#[derive(Clone, Debug)]
+pub struct Latest {
+    /// The status.
+    pub status: VaultSecretStatus,
+    /// The resourceVersion its write returned; `None` while it is not written.
+    pub resource_version: Option<String>,
+}
+
+impl Ledger {
+    /// The entry of the object with this uid.
+    pub fn entry(&self, uid: &str) -> Entry {
+        self.0.lock().get(uid).cloned().unwrap_or_default()
+    }
+
+    /// Remembers `status`: written at `resource_version`, or still to be written.
+    pub fn remember(&self, uid: &str, status: VaultSecretStatus, resource_version: Option<String>) {
+        self.update(uid, |entry| entry.latest = Some(Latest { status, resource_version }));
+    }
+
+    /// Marks `fields` as possibly sent. Call it before the request leaves.
+    pub fn sending(&self, uid: &str, fields: Fields) {
+        self.update(uid, |entry| entry.uncertain = entry.uncertain | fields);
+    }
+
+    /// Restores the mark to `uncertain` after an answer that leaves no doubt.
+    pub fn answered(&self, uid: &str, uncertain: Fields) {
+        self.update(uid, |entry| entry.uncertain = uncertain);
+    }
+
+    /// Notes that the source's version `version` holds what we last sent.
+    pub fn checked(&self, uid: &str, version: &str) {
+        self.update(uid, |entry| entry.checked_source = Some(version.to_owned()));
+    }
+
+    /// Notes whether the recorded binding counts no more.
+    pub fn unbound(&self, uid: &str, unbound: bool) {
+        self.update(uid, |entry| entry.unbound = unbound);
+    }
+
+    /// The server shows the status that was still to be written: its write had gone through after all.
+    pub fn caught_up(&self, uid: &str) {
+        if let Some(entry) = self.0.lock().get_mut(uid)
+            && entry.latest.as_ref().is_some_and(|latest| latest.resource_version.is_none())
+        {
+            entry.latest = None;
+        }
+    }
+
+    /// Counts a failure and returns how many there were in a row, this one included.
+    pub fn failed(&self, uid: &str) -> u32 {
+        let mut count = 0;
+        self.update(uid, |entry| {
+            entry.failures = entry.failures.saturating_add(1);
+            count = entry.failures;
+        });
+        count
+    }
+
+    /// Ends a row of failures.
+    pub fn succeeded(&self, uid: &str) {
+        if let Some(entry) = self.0.lock().get_mut(uid) {
+            entry.failures = 0;
+        }
+    }
+
+    /// The cache now shows the object at `resource_version`: our own status gives way once that is as new.
+    pub fn cached(&self, uid: &str, resource_version: &str) {
+        if let Some(entry) = self.0.lock().get_mut(uid)
+            && let Some(Latest { resource_version: Some(written), .. }) = &entry.latest
+            && at_least(resource_version, written)
+        {
+            entry.latest = None;
+        }
+    }
+
+    /// The object is gone.
+    pub fn forget(&self, uid: &str) {
+        self.0.lock().remove(uid);
+    }
+
+    fn update(&self, uid: &str, change: impl FnOnce(&mut Entry)) {
+        change(self.0.lock().entry(uid.to_owned()).or_default());
+    }
+}
+
+/// Whether resourceVersion `a` is as new as `b`: they are decimal integers of one growing count in every
+/// supported Kubernetes (KEP-5504), and where they are not, only equality says so.
+fn at_least(a: &str, b: &str) -> bool {
+    match (a.parse::<u64>(), b.parse::<u64>()) {
+        (Ok(a), Ok(b)) => a >= b,
+        _ => a == b,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VALUE: Fields = Fields { value: true, allowed_domains: false };
+    const DOMAINS: Fields = Fields { value: false, allowed_domains: true };
+
+    #[test]
+    fn our_status_outranks_the_cache_until_the_cache_is_as_new() {
+        let ledger = Ledger::default();
+        ledger.remember("u", VaultSecretStatus::default(), Some("100".into()));
+        ledger.cached("u", "99");
+        assert!(ledger.entry("u").latest.is_some(), "an older object says nothing of our write");
+        ledger.cached("u", "100");
+        assert!(ledger.entry("u").latest.is_none());
+
+        ledger.remember("u", VaultSecretStatus::default(), Some("100".into()));
+        ledger.cached("u", "1001");
+        assert!(ledger.entry("u").latest.is_none(), "versions are numbers, not text");
+    }
+
+    #[test]
+    fn an_unwritten_status_stays_whatever_the_cache_shows() {
+        let ledger = Ledger::default();
+        ledger.remember("u", VaultSecretStatus::default(), None);
+        ledger.cached("u", "5");
+        assert!(ledger.entry("u").latest.is_some());
+    }
+
+    #[test]
+    fn lost_answers_add_up_until_one_is_certain() {
+        let ledger = Ledger::default();
+        ledger.sending("u", VALUE);
+        ledger.sending("u", DOMAINS);
+        assert_eq!(ledger.entry("u").uncertain, VALUE | DOMAINS);
+        ledger.answered("u", DOMAINS);
+        assert_eq!(ledger.entry("u").uncertain, DOMAINS);
+    }
+
+    #[test]
+    fn failures_count_up_and_end_with_a_success() {
+        let ledger = Ledger::default();
+        assert_eq!((ledger.failed("u"), ledger.failed("u")), (1, 2));
+        ledger.succeeded("u");
+        assert_eq!(ledger.failed("u"), 1);
+        ledger.forget("u");
+        assert_eq!(ledger.failed("u"), 1);
+    }
+}

@@ -1,0 +1,200 @@
+//! What `/metrics` shows. Labels are closed enums; none holds a name.
+
+use std::{
+    sync::{Arc, atomic::AtomicI64},
+    time::{Duration, Instant},
+};
+
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _, text::encode},
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::{ConstGauge, Gauge},
+        histogram::{Histogram, exponential_buckets},
+        info::Info,
+    },
+    registry::Registry,
+};
+use std::collections::BTreeMap;
+
+use crate::{
+    api::{Class, Reason, Status},
+    connections::Connections,
+    context::Queues,
+    nairi::Method,
+    reconcile::{fields::Fields, status::ready_reason, verdict::Verdict},
+    watch::Stores,
+};
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabel {
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    method: &'static str,
+    code: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct MethodLabel {
+    method: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FieldLabel {
+    field: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ActionLabel {
+    action: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, EncodeLabelSet)]
+struct ReadyLabels {
+    ready: &'static str,
+    reason: &'static str,
+}
+
+/// The operator's metrics. Cheap to clone.
+#[derive(Clone)]
+pub struct Metrics {
+    reconciles: Family<ResultLabel, Counter>,
+    reconcile_duration: Histogram,
+    requests: Family<RequestLabels, Counter>,
+    request_duration: Family<MethodLabel, Histogram, fn() -> Histogram>,
+    patched_fields: Family<FieldLabel, Counter>,
+    propagation: Histogram,
+    drift: Family<ActionLabel, Counter>,
+}
+
+/// From 1 ms to about 30 s.
+fn seconds() -> Histogram {
+    Histogram::new(exponential_buckets(0.001, 2.0, 16))
+}
+
+impl Metrics {
+    /// The metrics, and the registry that shows them.
+    #[must_use]
+    pub fn new() -> (Self, Registry) {
+        let metrics = Self {
+            reconciles: Family::default(),
+            reconcile_duration: seconds(),
+            requests: Family::default(),
+            request_duration: Family::new_with_constructor(seconds as fn() -> Histogram),
+            patched_fields: Family::default(),
+            propagation: seconds(),
+            drift: Family::default(),
+        };
+        let mut registry = Registry::with_prefix("vaultsecret");
+        let Self { reconciles, reconcile_duration, requests, request_duration, patched_fields, propagation, drift } =
+            metrics.clone();
+        registry.register("reconcile", "Reconciles, by how they ended", reconciles);
+        registry.register("reconcile_duration_seconds", "How long reconciles took", reconcile_duration);
+        registry.register("api_requests", "Requests to the Nairi API, by method and status code", requests);
+        registry.register("api_request_duration_seconds", "How long requests to the Nairi API took", request_duration);
+        registry.register("patched_fields", "Fields sent to the Nairi API and confirmed", patched_fields);
+        registry.register("propagation_seconds", "From a change being seen to the PATCH being confirmed", propagation);
+        registry.register("drift", "Changes by somebody else, by what was done about them", drift);
+        let build = vec![("version", env!("CARGO_PKG_VERSION"))];
+        registry.register("build", "The running version", Info::new(build));
+        (metrics, registry)
+    }
+
+    /// A reconcile ended.
+    pub fn reconciled(&self, verdict: &Verdict, took: Duration) {
+        let result = match verdict {
+            Verdict::Synced(_) => "synced",
+            Verdict::Drifted { .. } => {
+                self.drift.get_or_create(&ActionLabel { action: "reported" }).inc();
+                "drifted"
+            }
+            Verdict::Blocked { refusal, .. } => match refusal.reason.class() {
+                Class::Retried => "retried",
+                Class::Waits | Class::Synced | Class::Unknown => "blocked",
+            },
+            Verdict::Suspended => "suspended",
+            Verdict::Waiting => "waiting",
+            Verdict::Outdated => "outdated",
+        };
+        self.reconciles.get_or_create(&ResultLabel { result }).inc();
+        self.reconcile_duration.observe(took.as_secs_f64());
+    }
+
+    /// A reconcile panicked.
+    pub fn panicked(&self) {
+        self.reconciles.get_or_create(&ResultLabel { result: "panicked" }).inc();
+    }
+
+    /// A request to the Nairi API ended.
+    pub fn requested(&self, method: Method, code: &'static str, took: Duration) {
+        let method = method.as_str();
+        self.requests.get_or_create(&RequestLabels { method, code }).inc();
+        self.request_duration.get_or_create(&MethodLabel { method }).observe(took.as_secs_f64());
+    }
+
+    /// A PATCH was confirmed, this long after its cause was seen.
+    pub fn patched(&self, fields: Fields, after: Duration) {
+        for field in fields.names() {
+            self.patched_fields.get_or_create(&FieldLabel { field: field.as_str() }).inc();
+        }
+        self.propagation.observe(after.as_secs_f64());
+    }
+
+    /// Somebody else's change was put right.
+    pub fn drift_corrected(&self) {
+        self.drift.get_or_create(&ActionLabel { action: "corrected" }).inc();
+    }
+}
+
+/// What is counted when somebody looks, instead of being kept.
+pub struct Live {
+    /// The objects.
+    pub stores: Stores,
+    /// The queues.
+    pub queues: Queues,
+    /// The gates.
+    pub connections: Arc<Connections>,
+}
+
+impl std::fmt::Debug for Live {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Live")
+    }
+}
+
+impl Collector for Live {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let mut objects = BTreeMap::<ReadyLabels, i64>::new();
+        for object in self.stores.objects.state() {
+            let reason = object.status.as_ref().and_then(ready_reason).unwrap_or(Reason::Pending);
+            *objects.entry(ReadyLabels { ready: reason.status().as_str(), reason: reason.as_str() }).or_default() += 1;
+        }
+        let family = Family::<ReadyLabels, Gauge<i64, AtomicI64>>::default();
+        for (labels, count) in objects {
+            family.get_or_create(&labels).set(count);
+        }
+        let descriptor = encoder.encode_descriptor("objects", "VaultSecrets, by their Ready condition", None, family.metric_type())?;
+        family.encode(descriptor)?;
+        let mut gauge = |name, help, value: usize| {
+            let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)
+        };
+        gauge("queue_depth", "VaultSecrets that are due", self.queues.objects.depth())?;
+        gauge("gates_closed", "API keys with which nothing may be sent now", self.connections.gates().closed_count(Instant::now()))
+    }
+}
+
+/// The registry in the Prometheus text format.
+///
+/// # Errors
+/// None in practice: writing to a `String` doesn't fail.
+pub fn text(registry: &Registry) -> Result<String, std::fmt::Error> {
+    let mut out = String::new();
+    encode(&mut out, registry)?;
+    Ok(out)
+}

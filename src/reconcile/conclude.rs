@@ -1,0 +1,156 @@
+//! The end of a pass: status, events, and when to look again.
+
+use std::time::{Duration, Instant};
+
+use k8s_openapi::jiff::Timestamp;
+use kube::{Api, Resource as _, ResourceExt as _};
+use kube_runtime::{controller::Action, events::EventType, reflector::Lookup as _};
+use tracing::{info, warn};
+
+use crate::{
+    api::{ConditionType, ManagedField, Status, VaultSecret, VaultSecretStatus, condition},
+    backoff,
+    context::Context,
+    reconcile::{
+        apply::Note,
+        status::{self, ready_reason},
+        verdict::{Refusal, Retry, Verdict},
+    },
+    source::brief,
+};
+
+/// How soon a status write that met a newer object is tried again: the watch brings that object in a moment.
+const AFTER_CONFLICT: Duration = Duration::from_millis(200);
+
+/// Over how long the objects are spread that wait for the same moment.
+const SPREAD: Duration = Duration::from_secs(1);
+
+/// Writes what `verdict` changes in the status of `object`, tells of it, and says when to look again.
+pub(super) async fn conclude(
+    ctx: &Context,
+    object: &VaultSecret,
+    uid: &str,
+    previous: &VaultSecretStatus,
+    verdict: &Verdict,
+    notes: &[Note],
+) -> Action {
+    let next_action = next_action(ctx, uid, verdict);
+    if matches!(verdict, Verdict::Synced(_) | Verdict::Drifted { .. })
+        || matches!(verdict, Verdict::Blocked { refusal: Refusal { unbind: true, .. }, .. })
+    {
+        ctx.ledger.unbound(uid, false);
+    }
+    let Some(next) = status::next(previous, object.metadata.generation, verdict, Timestamp::now()) else {
+        return next_action;
+    };
+    let written = write(ctx, object, uid, next).await;
+    publish_notes(ctx, object, notes).await;
+    match written {
+        Ok(()) => next_action,
+        Err(error) => {
+            let conflict = matches!(&error, kube::Error::Api(status) if status.is_conflict());
+            if matches!(&error, kube::Error::Api(status) if status.is_not_found()) {
+                return Action::await_change();
+            }
+            if conflict {
+                return Action::requeue(backoff::jittered(AFTER_CONFLICT));
+            }
+            warn!(namespace = object.namespace(), name = object.name_any(), error = brief(&error), "could not write the status; trying again");
+            Action::requeue(backoff::jittered(backoff::delay(ctx.ledger.failed(uid))))
+        }
+    }
+}
+
+/// Writes `next` where it differs from what the server shows; keeps it in the ledger until the cache shows it.
+async fn write(ctx: &Context, object: &VaultSecret, uid: &str, next: VaultSecretStatus) -> Result<(), kube::Error> {
+    // The cache may have moved on since the pass began.
+    let cached = ctx.stores.objects.get(&object.to_object_ref(()));
+    let cached = cached.as_deref().filter(|cached| cached.metadata.uid == object.metadata.uid).unwrap_or(object);
+    let latest = ctx.ledger.entry(uid).latest;
+    let (shown, resource_version) = match latest.and_then(|latest| Some((latest.status, latest.resource_version?))) {
+        Some(written) => written,
+        None => (cached.status.clone().unwrap_or_default(), cached.resource_version().unwrap_or_default()),
+    };
+    if next == shown {
+        ctx.ledger.caught_up(uid);
+        return Ok(());
+    }
+    let api: Api<VaultSecret> = Api::namespaced(ctx.client.clone(), &object.namespace().unwrap_or_default());
+    let name = object.name_any();
+    let target = status::Write { name: &name, resource_version: &resource_version };
+    match status::write(&api, target, &shown, &next, ctx.settings.kube_timeout).await {
+        Ok(version) => {
+            ctx.ledger.remember(uid, next.clone(), version);
+            if let Some(version) = ctx.stores.objects.get(&object.to_object_ref(())).and_then(|now| now.resource_version()) {
+                ctx.ledger.cached(uid, &version);
+            }
+            announce(ctx, object, &shown, &next).await;
+            Ok(())
+        }
+        Err(error) => {
+            ctx.ledger.remember(uid, next, None);
+            Err(error)
+        }
+    }
+}
+
+/// When to look again, and the count of failures that decides how long that is.
+fn next_action(ctx: &Context, uid: &str, verdict: &Verdict) -> Action {
+    let retry = match verdict {
+        Verdict::Waiting | Verdict::Outdated => return Action::await_change(),
+        Verdict::Synced(_) | Verdict::Drifted { .. } | Verdict::Suspended => Retry::OnChange,
+        Verdict::Blocked { refusal, .. } => refusal.retry,
+    };
+    if retry == Retry::Backoff {
+        return Action::requeue(backoff::jittered(backoff::delay(ctx.ledger.failed(uid))));
+    }
+    ctx.ledger.succeeded(uid);
+    match retry {
+        Retry::OnChange | Retry::Backoff => Action::await_change(),
+        Retry::Every(about) => Action::requeue(backoff::jittered(about)),
+        Retry::At(then) => {
+            let wait = then.saturating_duration_since(Instant::now());
+            Action::requeue(wait + backoff::jittered(SPREAD))
+        }
+    }
+}
+
+/// One event and one log line when `Ready` changes.
+async fn announce(ctx: &Context, object: &VaultSecret, before: &VaultSecretStatus, now: &VaultSecretStatus) {
+    let Some(reason) = ready_reason(now) else { return };
+    if ready_reason(before) == Some(reason) {
+        return;
+    }
+    let message = condition::find(&now.conditions, ConditionType::Ready).map_or("", |ready| ready.message.as_str());
+    let (namespace, name) = (object.namespace(), object.name_any());
+    let type_ = if reason.status() == Status::False {
+        warn!(namespace, name, %reason, message, "not in sync");
+        EventType::Warning
+    } else {
+        info!(namespace, name, %reason, message, "status changed");
+        EventType::Normal
+    };
+    ctx.events.publish(object.object_ref(&()), type_, reason.as_str(), "Reconcile", message).await;
+}
+
+async fn publish_notes(ctx: &Context, object: &VaultSecret, notes: &[Note]) {
+    for note in notes {
+        let (type_, reason, message) = match note {
+            Note::DriftCorrected(fields) => {
+                let names: Vec<_> = fields.names().into_iter().map(ManagedField::as_str).collect();
+                let message = format!("Somebody else had changed the secret in Nairi; sent again: {}.", names.join(", "));
+                (EventType::Normal, "DriftCorrected", message)
+            }
+            Note::DomainsWidened => {
+                let message = "The secret was restricted to some domains and may be sent to any destination now.";
+                (EventType::Warning, "DomainsWidened", message.to_owned())
+            }
+            Note::TrailingNewline => {
+                let message = "The value ends with a newline and was sent as it is. The usual cause is a file made with an editor, or `echo` without -n: use printf, or kubectl create secret --from-literal.";
+                (EventType::Warning, "TrailingNewline", message.to_owned())
+            }
+        };
+        info!(namespace = object.namespace(), name = object.name_any(), reason, message);
+        ctx.events.publish(object.object_ref(&()), type_, reason, "Patch", &message).await;
+    }
+}

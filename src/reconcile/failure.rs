@@ -1,0 +1,50 @@
+//! What a failed request to Nairi means for the object it was for. Pure.
+
+use std::time::{Duration, Instant};
+
+use crate::{
+    api::Reason,
+    nairi::{Class, Error},
+    reconcile::verdict::{Refusal, Retry},
+};
+
+/// How often something the API rejected is tried again: the rule it broke may have changed.
+const REJECTED_AGAIN: Duration = Duration::from_secs(3600);
+
+/// The refusal for `error`. The error's own sentence holds nothing of the server's for a request with a value.
+#[must_use]
+pub fn refusal(error: &Error, vault_id: &str, look_again: Duration, now: Instant) -> Refusal {
+    match error.class() {
+        Class::Throttled { retry_after } => throttled(now + retry_after),
+        Class::Transient | Class::InvalidResponse => {
+            Refusal::new(Reason::ApiUnavailable, format!("Nairi: {error}. It is tried again.")).retried(Retry::Backoff)
+        }
+        Class::Unauthorized => unauthorized(),
+        Class::Rejected => Refusal::new(
+            Reason::Rejected,
+            format!("Nairi refused the request: {error}. Correct the declaration; it is tried again every hour."),
+        )
+        .retried(Retry::Every(REJECTED_AGAIN)),
+        Class::NotFound => Refusal::new(
+            Reason::RemoteNotFound,
+            format!("Nairi knows no vault {vault_id}, or not this secret in it: correct spec.vaultId, or create what is missing."),
+        )
+        .retried(Retry::Every(look_again)),
+    }
+}
+
+/// The API asked for silence until then.
+#[must_use]
+pub fn throttled(until: Instant) -> Refusal {
+    let message = "Nairi asked to wait (Retry-After): nothing is sent with this API key until then.";
+    Refusal::new(Reason::RateLimited, message).retried(Retry::At(until))
+}
+
+/// The API refuses the key. The connection's check finds out when it no longer does, and wakes the object.
+#[must_use]
+pub fn unauthorized() -> Refusal {
+    Refusal::new(
+        Reason::Unauthorized,
+        "Nairi refuses the API key of the connection (HTTP 401): put a valid key into the connection's Secret.",
+    )
+}

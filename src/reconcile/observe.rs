@@ -1,0 +1,70 @@
+//! What is known before a plan is made: our own record, the source's version, the declared value against the
+//! recorded fingerprint.
+
+use kube::ResourceExt as _;
+use secrecy::SecretString;
+
+use crate::{
+    api::{Status, VaultSecret, VaultSecretStatus},
+    context::Context,
+    fingerprint::Binding,
+    ledger::Entry,
+    reconcile::{
+        desired::{Desired, Target},
+        plan::{Evidence, Observed, Remote},
+        record::Confirmed,
+        status::ready_reason,
+    },
+};
+
+/// The record of `object` from `status`, nothing asked so far.
+#[must_use]
+pub fn recorded(
+    ctx: &Context,
+    object: &VaultSecret,
+    desired: &Desired,
+    status: &VaultSecretStatus,
+    entry: &Entry,
+) -> Observed {
+    let Target { vault_id: _, secret_id, env_key } = &desired.target;
+    let confirmed = Confirmed::from_status(status).filter(|confirmed| {
+        !entry.unbound
+            && secret_id.as_ref().is_none_or(|id| *id == confirmed.secret_id)
+            && env_key.as_ref().is_none_or(|key| *key == confirmed.env_key)
+    });
+    let source = object
+        .spec
+        .source_secret()
+        .and_then(|name| ctx.stores.secret_version(&object.namespace().unwrap_or_default(), name));
+    let known = entry.checked_source.as_ref().or(status.source_version.as_ref());
+    let moved = source.is_none() || source.as_ref() != known;
+    let settled = ready_reason(status).is_some_and(|reason| reason.status() == Status::True);
+    let respecified = status.observed_generation != object.metadata.generation;
+    Observed {
+        remote: Remote::Unasked,
+        evidence: Evidence::NotRead,
+        stale: moved || respecified || !settled || entry.uncertain.value || status.value_fingerprint.is_none(),
+        unwatched: moved && entry.checked_source.is_none() && known.is_some(),
+        uncertain: entry.uncertain,
+        confirmed,
+    }
+}
+
+/// `value` against what was last sent, for the secret that is bound or was found.
+#[must_use]
+pub fn evidence(ctx: &Context, object: &VaultSecret, observed: &Observed, value: &SecretString) -> Evidence {
+    let recorded = observed.confirmed.as_ref().and_then(|confirmed| {
+        Some((confirmed.secret_id.as_str(), confirmed.value_fingerprint.as_ref()?))
+    });
+    match recorded {
+        Some((secret_id, recorded)) if fingerprint(ctx, object, secret_id, value) == *recorded => Evidence::Same,
+        _ => Evidence::Changed,
+    }
+}
+
+/// The fingerprint of `value` for `object` and that remote secret.
+#[must_use]
+pub fn fingerprint(ctx: &Context, object: &VaultSecret, secret_id: &str, value: &SecretString) -> String {
+    let uid = object.metadata.uid.as_deref().unwrap_or_default();
+    ctx.fingerprints.of(Binding { uid, vault_id: &object.spec.vault_id, secret_id }, value)
+}

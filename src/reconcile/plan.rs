@@ -1,0 +1,243 @@
+//! The decision: declared state and observed state in, one next step out.
+//!
+//! Pure, and total. Each field is compared three ways: what is declared against what we last applied (a
+//! difference is our own change, and is always sent), and what the remote shows against what the API last
+//! confirmed to us (a difference there alone is drift, and `driftPolicy` decides).
+
+use std::time::Duration;
+
+use crate::{
+    api::{Drift, DriftPolicy, Reason},
+    nairi::{RemoteSecret, same_domains, same_instant},
+    reconcile::{
+        desired::{Desired, Target},
+        fields::Fields,
+        record::Confirmed,
+        verdict::{Refusal, Retry},
+    },
+};
+
+/// What is known of the remote secret and of our own past when a plan is made.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    /// What the API last confirmed, if the object is bound to what `spec` names.
+    pub confirmed: Option<Confirmed>,
+    /// What the remote showed in this reconcile.
+    pub remote: Remote,
+    /// The declared value against the recorded fingerprint.
+    pub evidence: Evidence,
+    /// Whether the value's source has to be read before "nothing to do" can be said.
+    pub stale: bool,
+    /// Whether the source moved while no process of ours was watching: a PATCH may have been cut off then.
+    pub unwatched: bool,
+    /// Fields of earlier PATCHes whose answers were lost.
+    pub uncertain: Fields,
+}
+
+/// What the remote showed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Remote {
+    /// It was not asked.
+    Unasked,
+    /// The secret that `spec` names.
+    Seen(RemoteSecret),
+    /// The vault has no such secret.
+    Absent,
+    /// Several secrets of the vault have this environment key.
+    Ambiguous(usize),
+    /// The secret of this id has another environment key.
+    Mismatch(String),
+}
+
+/// The declared value against the recorded fingerprint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Evidence {
+    /// The value was not read.
+    NotRead,
+    /// It is the one we last sent.
+    Same,
+    /// It is another, or we never sent one.
+    Changed,
+}
+
+/// The one next step.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Plan {
+    /// Look the remote secret up in its vault's list.
+    Look,
+    /// Fetch the value from its Secret.
+    ReadSource,
+    /// Ask for the secret's present state (`PATCH {}`), so that a foreign write is not hidden by ours.
+    ReadRemote,
+    /// Send these fields.
+    Patch(Change),
+    /// Leave somebody else's change in place and say so.
+    Report(Drift, Fields),
+    /// Nothing is left to do.
+    Settled(Confirmed),
+    /// Nothing can be done.
+    Refuse(Refusal),
+}
+
+/// One PATCH.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// The remote secret.
+    pub secret_id: String,
+    /// The fields its body carries.
+    pub fields: Fields,
+    /// Those of them that put somebody else's change right.
+    pub corrects: Fields,
+    /// The `updated_at` that somebody else's change left.
+    pub foreign_updated_at: Option<String>,
+    /// What of somebody else's change stays.
+    pub leaves: Option<Drift>,
+    /// What is recorded of the secret before the PATCH.
+    pub before: Confirmed,
+}
+
+/// Decides the next step.
+#[must_use]
+pub fn plan(desired: &Desired, observed: &Observed, look_again: Duration) -> Plan {
+    let Desired { target, value, allowed_domains, drift_policy } = desired;
+    let Observed { confirmed, remote, evidence, stale, unwatched, uncertain } = observed;
+
+    let read = *evidence != Evidence::NotRead;
+    let seen = match remote {
+        Remote::Unasked => None,
+        Remote::Seen(secret) => Some(secret),
+        // A list is weak evidence: a bound id is asked itself before it counts as gone.
+        Remote::Absent if confirmed.is_some() => return Plan::ReadRemote,
+        missing => return Plan::Refuse(not_found(target, missing).retried(Retry::Every(look_again))),
+    };
+
+    let Some(confirmed) = confirmed else {
+        let Some(secret) = seen else { return Plan::Look };
+        if value.is_managed() && !read {
+            return Plan::ReadSource;
+        }
+        let fields = Fields {
+            value: value.is_managed(),
+            allowed_domains: allowed_domains.as_ref().is_some_and(|d| !same_domains(d, &secret.allowed_domains)),
+        };
+        let adopted = allowed_domains.as_ref().filter(|_| !fields.allowed_domains);
+        let before = Confirmed::found(secret, adopted);
+        if fields.is_empty() {
+            return Plan::Settled(before);
+        }
+        return Plan::Patch(Change {
+            secret_id: secret.id.clone(),
+            fields,
+            corrects: Fields::NONE,
+            foreign_updated_at: None,
+            leaves: None,
+            before,
+        });
+    };
+
+    if value.is_managed() && !read && *stale {
+        return Plan::ReadSource;
+    }
+    let managed = Fields { value: value.is_managed(), allowed_domains: allowed_domains.is_some() };
+    let own = Fields {
+        value: *evidence == Evidence::Changed,
+        allowed_domains: allowed_domains
+            .as_ref()
+            .is_some_and(|d| confirmed.applied_domains.as_ref().is_none_or(|applied| !same_domains(d, applied))),
+    } | (*uncertain & managed);
+    let drift = drift(confirmed, seen);
+    let foreign = managed
+        & Fields { value: drift.updated_at.is_some(), allowed_domains: drift.allowed_domains.is_some() };
+    let (send, left) = match drift_policy {
+        DriftPolicy::Correct => (own | foreign, Fields::NONE),
+        DriftPolicy::Report => (own, foreign - own),
+    };
+    let leaves = Drift {
+        updated_at: drift.updated_at.clone().filter(|_| left.value),
+        allowed_domains: drift.allowed_domains.clone().filter(|_| left.allowed_domains),
+    };
+
+    if send.value && !read {
+        return Plan::ReadSource;
+    }
+    if !send.is_empty() {
+        let hides_a_foreign_write = managed.value && !send.value && seen.is_none();
+        if hides_a_foreign_write {
+            return Plan::ReadRemote;
+        }
+        return Plan::Patch(Change {
+            secret_id: confirmed.secret_id.clone(),
+            fields: send,
+            corrects: send & foreign,
+            foreign_updated_at: drift.updated_at,
+            leaves: (!left.is_empty()).then_some(leaves),
+            before: confirmed.clone(),
+        });
+    }
+    if !left.is_empty() {
+        return Plan::Report(leaves, left);
+    }
+    if *unwatched && read && seen.is_none() {
+        return Plan::Look;
+    }
+    Plan::Settled(settled(confirmed, seen, managed))
+}
+
+/// What somebody else changed: as seen now, or as recorded where the remote was not asked.
+fn drift(confirmed: &Confirmed, seen: Option<&RemoteSecret>) -> Drift {
+    let recorded = confirmed.drift.clone().unwrap_or_default();
+    let Some(seen) = seen else { return recorded };
+    let moved = !same_instant(&seen.updated_at, &confirmed.updated_at);
+    let redomained = !same_domains(&seen.allowed_domains, &confirmed.allowed_domains);
+    Drift {
+        // Our own domains-only PATCH moves updated_at without making the value ours again.
+        updated_at: moved.then(|| seen.updated_at.clone()).or(recorded.updated_at),
+        allowed_domains: redomained.then(|| seen.allowed_domains.clone()),
+    }
+}
+
+/// The record of an object in sync: what is no longer managed is forgotten, what the remote shows of
+/// unmanaged parts is taken over.
+fn settled(confirmed: &Confirmed, seen: Option<&RemoteSecret>, managed: Fields) -> Confirmed {
+    let mut record = confirmed.clone();
+    record.drift = None;
+    if !managed.value {
+        record.value_fingerprint = None;
+        record.source_version = None;
+        if let Some(seen) = seen {
+            record.updated_at.clone_from(&seen.updated_at);
+        }
+    }
+    if !managed.allowed_domains {
+        record.applied_domains = None;
+        if let Some(seen) = seen {
+            record.allowed_domains.clone_from(&seen.allowed_domains);
+        }
+    }
+    record
+}
+
+fn not_found(target: &Target, remote: &Remote) -> Refusal {
+    let Target { vault_id, secret_id, env_key } = target;
+    let env_key = env_key.as_deref().unwrap_or_default();
+    match (remote, secret_id) {
+        (Remote::Ambiguous(count), _) => Refusal::new(
+            Reason::AmbiguousEnvKey,
+            format!("Vault {vault_id} has {count} secrets with the key {env_key}: set spec.secretId to the one you mean."),
+        ),
+        (Remote::Mismatch(actual), Some(id)) => Refusal::new(
+            Reason::EnvKeyMismatch,
+            format!("Secret {id} in vault {vault_id} has the key {actual}, not {env_key}: correct spec.envKey or spec.secretId."),
+        ),
+        (_, Some(id)) => Refusal::new(
+            Reason::RemoteNotFound,
+            format!("Vault {vault_id} has no secret {id}: correct spec.secretId, or create the secret in Nairi."),
+        )
+        .unbound(),
+        (_, None) => Refusal::new(
+            Reason::RemoteNotFound,
+            format!("Vault {vault_id} has no secret with the key {env_key}: correct spec.envKey, or create the secret in Nairi."),
+        )
+        .unbound(),
+    }
+}

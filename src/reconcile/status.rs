@@ -1,0 +1,176 @@
+//! The next status, and its write: only where it differs.
+
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+use kube::{
+    Api,
+    api::{Patch, PatchParams},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    api::{Class, ConditionType, Reason, Status, VaultSecretStatus, condition},
+    reconcile::{
+        fields::Fields,
+        verdict::{Refusal, Verdict},
+    },
+};
+
+const SYNCED: &str = "The vault holds what is declared.";
+const SUSPENDED: &str = "spec.suspend is true: nothing is read or sent until it is false again.";
+
+/// The status that follows from `previous` by `verdict`, for the object at `generation`.
+///
+/// `None` where the verdict says nothing new about the object. Pure.
+#[must_use]
+pub fn next(
+    previous: &VaultSecretStatus,
+    generation: Option<i64>,
+    verdict: &Verdict,
+    now: Timestamp,
+) -> Option<VaultSecretStatus> {
+    let mut status = previous.clone();
+    let mut say = Conditions { generation, now, all: std::mem::take(&mut status.conditions) };
+    let mut pending_fields = Fields::NONE;
+    if !matches!(verdict, Verdict::Suspended) {
+        condition::remove(&mut say.all, ConditionType::Suspended);
+    }
+    match verdict {
+        Verdict::Synced(confirmed) => {
+            confirmed.write_to(&mut status);
+            say.ready(Reason::Synced, SYNCED);
+        }
+        Verdict::Drifted { confirmed, drift, pending } => {
+            confirmed.write_to(&mut status);
+            status.drift = Some(drift.clone());
+            pending_fields = *pending;
+            say.ready(Reason::DriftDetected, &drift_message(*pending));
+        }
+        Verdict::Blocked { refusal: Refusal { reason, message, retry: _, unbind }, pending, confirmed } => {
+            if let Some(confirmed) = confirmed {
+                confirmed.write_to(&mut status);
+            }
+            if *unbind {
+                status = VaultSecretStatus {
+                    last_patch: status.last_patch,
+                    last_handled_sync_request: status.last_handled_sync_request,
+                    ..VaultSecretStatus::default()
+                };
+            }
+            pending_fields = *pending;
+            say.ready(*reason, message);
+        }
+        Verdict::Suspended => {
+            say.set(ConditionType::Suspended, Status::True, Reason::Suspended.as_str(), SUSPENDED);
+            if condition::find(&say.all, ConditionType::Ready).is_none() {
+                say.ready(Reason::Suspended, SUSPENDED);
+            }
+            condition::remove(&mut say.all, ConditionType::Reconciling);
+            condition::remove(&mut say.all, ConditionType::Stalled);
+        }
+        Verdict::Waiting | Verdict::Outdated => return None,
+    }
+    status.pending_fields = pending_fields.names();
+    status.observed_generation = generation;
+    status.conditions = say.all;
+    Some(status)
+}
+
+/// The sentence for somebody else's change that is left in place.
+fn drift_message(pending: Fields) -> String {
+    let what = match (pending.value, pending.allowed_domains) {
+        (true, true) => "secret (perhaps its value) and its domains",
+        (false, true) => "secret's domains",
+        _ => "secret (perhaps its value)",
+    };
+    format!("Somebody else changed the {what} in Nairi: set driftPolicy: Correct to put the declared state back, or change the declaration.")
+}
+
+struct Conditions {
+    generation: Option<i64>,
+    now: Timestamp,
+    all: Vec<k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition>,
+}
+
+impl Conditions {
+    fn set(&mut self, type_: ConditionType, status: Status, reason: &str, message: &str) {
+        condition::set(&mut self.all, type_, status, reason, message, self.generation, self.now);
+    }
+
+    /// `Ready` with `reason`, and beside it the one of `Stalled` and `Reconciling` that goes with it.
+    fn ready(&mut self, reason: Reason, message: &str) {
+        self.set(ConditionType::Ready, reason.status(), reason.as_str(), message);
+        let beside = match reason.class() {
+            Class::Waits => Some(ConditionType::Stalled),
+            Class::Retried => Some(ConditionType::Reconciling),
+            Class::Synced | Class::Unknown => None,
+        };
+        for type_ in [ConditionType::Stalled, ConditionType::Reconciling] {
+            if beside == Some(type_) {
+                self.set(type_, Status::True, reason.as_str(), message);
+            } else {
+                condition::remove(&mut self.all, type_);
+            }
+        }
+    }
+}
+
+/// The reason on `Ready`, where there is one on the closed list.
+#[must_use]
+pub fn ready_reason(status: &VaultSecretStatus) -> Option<Reason> {
+    condition::find(&status.conditions, ConditionType::Ready)?.reason.parse().ok()
+}
+
+/// The object whose status is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Write<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The version the write is based on: the API server refuses it (409) if the object has moved on.
+    pub resource_version: &'a str,
+}
+
+/// Writes `next` over `shown` as a merge patch of the status subresource; returns the new resourceVersion.
+///
+/// # Errors
+/// Whatever the API server answers; 409 where `resource_version` is no longer the object's.
+pub async fn write<K, S>(
+    api: &Api<K>,
+    write: Write<'_>,
+    shown: &S,
+    next: &S,
+    limit: Duration,
+) -> Result<Option<String>, kube::Error>
+where
+    K: Clone + std::fmt::Debug + DeserializeOwned + kube::Resource<DynamicType = ()>,
+    S: Serialize,
+{
+    let changes = merge_patch(&to_value(shown)?, &to_value(next)?);
+    let body = json!({
+        "metadata": {"resourceVersion": write.resource_version},
+        "status": changes,
+    });
+    let (params, patch) = (PatchParams::default(), Patch::Merge(body));
+    let written = tokio::time::timeout(limit, api.patch_status(write.name, &params, &patch))
+        .await
+        .map_err(|elapsed| kube::Error::Service(elapsed.into()))??;
+    Ok(written.meta().resource_version.clone())
+}
+
+fn to_value(status: &impl Serialize) -> Result<Value, kube::Error> {
+    serde_json::to_value(status).map_err(kube::Error::SerdeError)
+}
+
+/// The JSON merge patch (RFC 7386) that turns `from` into `to`.
+fn merge_patch(from: &Value, to: &Value) -> Value {
+    let (Value::Object(old), Value::Object(new)) = (from, to) else { return to.clone() };
+    let removed = old.keys().filter(|key| !new.contains_key(*key)).map(|key| (key.clone(), Value::Null));
+    let changed = new.iter().filter_map(|(key, value)| match old.get(key) {
+        Some(before) if before == value => None,
+        Some(before) => Some((key.clone(), merge_patch(before, value))),
+        None => Some((key.clone(), value.clone())),
+    });
+    Value::Object(removed.chain(changed).collect::<Map<_, _>>())
+}

@@ -1,0 +1,149 @@
+//! One key of one Secret, read so that its content is never logged, cached or left in memory.
+//!
+//! kube's typed client logs the whole body of an answer that fails to decode; here the body is read as
+//! text, decoded here, and no decoding error is passed on, since it could quote a value.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Client, Resource as _, core::Request};
+use serde::Deserialize;
+use zeroize::{Zeroize as _, Zeroizing};
+
+/// One key of a Secret.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyOf<'a> {
+    /// The Secret's namespace.
+    pub namespace: &'a str,
+    /// The Secret's name.
+    pub name: &'a str,
+    /// The key in its data.
+    pub key: &'a str,
+}
+
+/// What was read.
+pub struct Content {
+    /// The key's content, where the Secret has the key.
+    pub bytes: Option<Vec<u8>>,
+    /// uid/resourceVersion of the Secret.
+    pub version: String,
+}
+
+/// Why a Secret could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is none of that name.
+    #[error("it does not exist")]
+    NotFound,
+    /// The operator may not read it.
+    #[error("the operator may not read it (RBAC)")]
+    Forbidden,
+    /// The API server's answer is not a Secret.
+    #[error("the API server's answer is not a Secret")]
+    Undecodable,
+    /// The API server could not be asked.
+    #[error("the Kubernetes API server could not be asked: {0}")]
+    Unavailable(String),
+}
+
+/// Reads one key of one Secret, within `limit`.
+///
+/// # Errors
+/// See [`Error`]; none holds any content.
+pub async fn read(client: &Client, of: KeyOf<'_>, limit: Duration) -> Result<Content, Error> {
+    let late = || Err(Error::Unavailable("it did not answer in time".to_owned()));
+    tokio::time::timeout(limit, get(client, of)).await.unwrap_or_else(|_| late())
+}
+
+async fn get(client: &Client, of: KeyOf<'_>) -> Result<Content, Error> {
+    let path = Secret::url_path(&(), Some(of.namespace));
+    let request = Request::new(path)
+        .get(of.name, &kube::api::GetParams::default())
+        .map_err(|error| Error::Unavailable(error.to_string()))?;
+    let text = client.request_text(request).await.map(Zeroizing::new).map_err(|error| match error {
+        kube::Error::Api(status) if status.code == 404 => Error::NotFound,
+        kube::Error::Api(status) if status.code == 403 => Error::Forbidden,
+        kube::Error::Api(status) => Error::Unavailable(format!("HTTP {}", status.code)),
+        kube::Error::FromUtf8(error) => {
+            // The bytes are the Secret's.
+            error.into_bytes().zeroize();
+            Error::Undecodable
+        }
+        other => Error::Unavailable(brief(&other)),
+    })?;
+    decode(&text, of.key).ok_or(Error::Undecodable)
+}
+
+/// What went wrong with a request to Kubernetes, without anything of its content.
+#[must_use]
+pub fn brief(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => format!("HTTP {}", status.code),
+        kube::Error::HyperError(_) | kube::Error::Service(_) => "it can't be reached".to_owned(),
+        kube::Error::SerdeError(_) | kube::Error::FromUtf8(_) => "its answer can't be decoded".to_owned(),
+        _ => "the request failed".to_owned(),
+    }
+}
+
+/// Everything is borrowed from `text`, which is zeroed by its owner: no copy of another key's content is made.
+/// Base64 and the names of keys hold no character that JSON escapes.
+fn decode(text: &str, key: &str) -> Option<Content> {
+    #[derive(Deserialize)]
+    struct Body<'a> {
+        metadata: Metadata<'a>,
+        #[serde(borrow, default)]
+        data: Option<BTreeMap<&'a str, &'a str>>,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Metadata<'a> {
+        uid: &'a str,
+        resource_version: &'a str,
+    }
+    let Body { metadata, data } = serde_json::from_str(text).ok()?;
+    let bytes = match data.as_ref().and_then(|data| data.get(key)) {
+        Some(encoded) => Some(STANDARD.decode(encoded).ok()?),
+        None => None,
+    };
+    Some(Content { bytes, version: version(metadata.uid, metadata.resource_version) })
+}
+
+/// The form in which a Secret's version is kept in status.
+#[must_use]
+pub fn version(uid: &str, resource_version: &str) -> String {
+    format!("{uid}/{resource_version}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: &str = r#"{"kind":"Secret","metadata":{"name":"s","uid":"u","resourceVersion":"7","annotations":{"a":"\"quoted\""}},
+        "data":{"one":"b25l","two":"dHdv","empty":""},"type":"Opaque"}"#;
+
+    fn bytes(text: &str, key: &str) -> Option<Option<Vec<u8>>> {
+        decode(text, key).map(|content| content.bytes)
+    }
+
+    #[test]
+    fn one_key_is_read_and_the_version_with_it() {
+        assert_eq!(bytes(SECRET, "two"), Some(Some(b"two".to_vec())));
+        assert_eq!(bytes(SECRET, "empty"), Some(Some(vec![])));
+        assert_eq!(decode(SECRET, "one").map(|content| content.version), Some("u/7".to_owned()));
+    }
+
+    #[test]
+    fn a_missing_key_is_not_an_error_of_the_secret() {
+        assert_eq!(bytes(SECRET, "three"), Some(None));
+        assert_eq!(bytes(r#"{"metadata":{"uid":"u","resourceVersion":"7"}}"#, "one"), Some(None));
+        assert_eq!(bytes(r#"{"metadata":{"uid":"u","resourceVersion":"7"},"data":null}"#, "one"), Some(None));
+    }
+
+    #[test]
+    fn what_is_no_secret_is_refused() {
+        for text in ["", "[]", "{}", r#"{"metadata":{"uid":"u","resourceVersion":"7"},"data":{"one":3}}"#, r#"{"metadata":{"uid":"u","resourceVersion":"7"},"data":{"one":"*"}}"#] {
+            assert_eq!(bytes(text, "one"), None, "{text}");
+        }
+    }
+}

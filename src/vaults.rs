@@ -1,0 +1,219 @@
+//! What the vaults hold, as far as objects ask for it: one list per vault at a time, shared by all who wait.
+//!
+//! A list never runs inside a reconcile: the object goes back to the queue and is woken by the answer, so
+//! that a slow vault holds up nobody else. Only secrets that some object names are kept, and not for long.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use kube_runtime::reflector::{ObjectRef, Store};
+use parking_lot::Mutex;
+use tracing::debug;
+
+use crate::{
+    api::VaultSecret,
+    backoff,
+    connections::{Connections, Credential},
+    nairi::{self, Class, Permit, RemoteSecret},
+    queue::Queue,
+    reconcile::{desired::Target, plan::Remote},
+};
+
+/// How long a list is good enough to find a secret in. What it shows of the secret's state is checked
+/// against the answer of the PATCH that follows.
+const FRESH: Duration = Duration::from_secs(10);
+
+/// How long a vault nobody asks for is remembered.
+const IDLE: Duration = Duration::from_secs(600);
+
+type Waiter = ObjectRef<VaultSecret>;
+
+/// Lists of vaults, by API key and vault.
+pub struct Vaults {
+    nairi: nairi::Client,
+    connections: Arc<Connections>,
+    objects: Store<VaultSecret>,
+    queue: Queue<VaultSecret>,
+    vaults: Mutex<HashMap<(nairi::KeyId, String), Vault>>,
+}
+
+/// One vault, as one API key sees it.
+#[derive(Default)]
+struct Vault {
+    listing: bool,
+    latest: Option<List>,
+    failures: u32,
+    waiting: HashSet<Waiter>,
+}
+
+struct List {
+    began: Instant,
+    ended: Instant,
+    outcome: Result<Vec<RemoteSecret>, nairi::Error>,
+}
+
+/// What a look at a vault gives.
+#[derive(Debug)]
+pub enum Look {
+    /// What the vault's list shows of the secret.
+    Shown(Remote),
+    /// The list failed; the vault is not asked again before its own delay is over.
+    Failed(nairi::Error),
+    /// The list is on its way; the object is woken when it is there.
+    Awaited,
+}
+
+impl Vaults {
+    /// Nothing listed so far. Objects that wait are woken through `queue`.
+    #[must_use]
+    pub fn new(
+        nairi: nairi::Client,
+        connections: Arc<Connections>,
+        objects: Store<VaultSecret>,
+        queue: Queue<VaultSecret>,
+    ) -> Self {
+        Self { nairi, connections, objects, queue, vaults: Mutex::default() }
+    }
+
+    /// Finds the secret that `target` names (or `bound`, the id it is bound to) for `waiter`, due since `since`.
+    ///
+    /// A list that began before that may show a secret, but says nothing of one it lacks. `permit` is for the
+    /// list that has to be made then.
+    pub fn look(
+        self: &Arc<Self>,
+        credential: &Credential,
+        permit: Permit<Waiter>,
+        target: &Target,
+        bound: Option<&str>,
+        (waiter, since): (&Waiter, Instant),
+    ) -> Look {
+        let now = Instant::now();
+        let id = (credential.gate.key_id(), target.vault_id.clone());
+        let mut vaults = self.vaults.lock();
+        vaults.retain(|other, vault| *other == id || !vault.is_idle(now));
+        let vault = vaults.entry(id.clone()).or_default();
+        vault.waiting.remove(waiter);
+        if let Some(list) = &vault.latest {
+            match &list.outcome {
+                Ok(secrets) => {
+                    let shown = find(secrets, target, bound);
+                    let conclusive = list.began >= since;
+                    let usable = matches!(shown, Remote::Seen(_)) && now < list.ended + FRESH;
+                    if conclusive || usable {
+                        return Look::Shown(shown);
+                    }
+                }
+                Err(error) => {
+                    if list.began >= since || now < list.ended + delay(error, vault.failures) {
+                        return Look::Failed(error.clone());
+                    }
+                }
+            }
+        }
+        vault.waiting.insert(waiter.clone());
+        if !vault.listing {
+            vault.listing = true;
+            let (vaults, credential) = (Arc::clone(self), credential.clone());
+            tokio::spawn(async move { vaults.list(id, credential, permit).await });
+        }
+        Look::Awaited
+    }
+
+    /// Takes over what an answer showed of one secret, so that no list from before it is believed instead.
+    pub fn learn(&self, credential: &Credential, vault_id: &str, answer: &RemoteSecret) {
+        let id = (credential.gate.key_id(), vault_id.to_owned());
+        if let Some(Vault { latest: Some(List { outcome: Ok(secrets), .. }), .. }) = self.vaults.lock().get_mut(&id)
+            && let Some(known) = secrets.iter_mut().find(|secret| secret.id == answer.id)
+        {
+            known.clone_from(answer);
+        }
+    }
+
+    /// The object is gone: it waits for nothing any more.
+    pub fn forget(&self, object: &Waiter) {
+        for vault in self.vaults.lock().values_mut() {
+            vault.waiting.remove(object);
+        }
+    }
+
+    async fn list(&self, id: (nairi::KeyId, String), credential: Credential, permit: Permit<Waiter>) {
+        let began = Instant::now();
+        let (ids, env_keys) = self.named(&id.1);
+        let mut secrets = Vec::new();
+        let outcome = self
+            .nairi
+            .list_secrets(&credential.key, &id.1, |secret| {
+                if ids.contains(&secret.id) || env_keys.contains(&secret.env_key) {
+                    secrets.push(secret);
+                }
+            })
+            .await
+            .map(|()| secrets);
+        if let Err(error) = &outcome {
+            self.connections.heed(&credential, error);
+        }
+        drop(permit);
+        debug!(vault = id.1, found = outcome.as_ref().map_or(0, Vec::len), ok = outcome.is_ok(), "listed a vault");
+        let woken: Vec<_> = {
+            let mut vaults = self.vaults.lock();
+            let vault = vaults.entry(id).or_default();
+            vault.listing = false;
+            vault.failures = if outcome.is_ok() { 0 } else { vault.failures.saturating_add(1) };
+            vault.latest = Some(List { began, ended: Instant::now(), outcome });
+            vault.waiting.drain().collect()
+        };
+        for waiter in woken {
+            self.queue.wake(waiter);
+        }
+    }
+
+    /// Which ids and environment keys of this vault objects name now.
+    fn named(&self, vault_id: &str) -> (HashSet<String>, HashSet<String>) {
+        let (mut ids, mut env_keys) = (HashSet::new(), HashSet::new());
+        for object in self.objects.state() {
+            if object.spec.vault_id == vault_id {
+                ids.extend(object.spec.secret_id.clone());
+                ids.extend(object.status.as_ref().and_then(|status| status.secret_id.clone()));
+                env_keys.extend(object.spec.env_key.clone());
+            }
+        }
+        (ids, env_keys)
+    }
+}
+
+impl Vault {
+    fn is_idle(&self, now: Instant) -> bool {
+        !self.listing && self.waiting.is_empty() && self.latest.as_ref().is_none_or(|list| now > list.ended + IDLE)
+    }
+}
+
+/// How long a vault that could not be listed is left alone: one that is not there grows ever less likely to be.
+fn delay(error: &nairi::Error, failures: u32) -> Duration {
+    match error.class() {
+        Class::NotFound | Class::Rejected => backoff::delay(failures.saturating_add(2)),
+        Class::Throttled { .. } | Class::Transient | Class::Unauthorized | Class::InvalidResponse => {
+            backoff::delay(failures)
+        }
+    }
+}
+
+/// The secret that is bound, or that `target` names.
+fn find(secrets: &[RemoteSecret], target: &Target, bound: Option<&str>) -> Remote {
+    let Target { vault_id: _, secret_id, env_key } = target;
+    if let Some(id) = bound.or(secret_id.as_deref()) {
+        return match (secrets.iter().find(|secret| secret.id == id), env_key) {
+            (None, _) => Remote::Absent,
+            (Some(secret), Some(key)) if secret.env_key != *key => Remote::Mismatch(secret.env_key.clone()),
+            (Some(secret), _) => Remote::Seen(secret.clone()),
+        };
+    }
+    let mut named = secrets.iter().filter(|secret| Some(&secret.env_key) == env_key.as_ref());
+    match (named.next(), named.count()) {
+        (None, _) => Remote::Absent,
+        (Some(secret), 0) => Remote::Seen(secret.clone()),
+        (Some(_), more) => Remote::Ambiguous(more + 1),
+    }
+}

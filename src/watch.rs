@@ -1,0 +1,301 @@
+//! The watches: what is kept of each kind, and whom a change wakes.
+//!
+//! Secrets and Namespaces are watched by metadata only, and what could hold a value (client-side apply
+//! keeps the whole Secret in an annotation) is dropped first of all.
+
+pub mod feed;
+mod index;
+
+use std::{fmt::Debug, sync::Arc};
+
+use futures::{future::BoxFuture, stream::BoxStream};
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::core::v1::{Namespace, ObjectReference, Secret},
+};
+use kube::{
+    Api, Client, Resource, ResourceExt as _,
+    core::{DeserializeGuard, ObjectMeta, PartialObjectMeta, error_boundary::InvalidObject},
+};
+use kube_runtime::{
+    WatchStreamExt as _,
+    events::EventType,
+    metadata_watcher,
+    reflector::{Lookup as _, ObjectRef, Store, store::Writer},
+    watcher::{Config, watcher},
+};
+use serde::de::DeserializeOwned;
+use tracing::warn;
+
+pub use self::index::{Index, SecretName};
+use self::feed::{Change, Seen, Source};
+use crate::{
+    api::{ClusterVaultConnection, ConnectionKind, SYNC_REQUESTED_AT, VaultConnection, VaultSecret},
+    connections::check::Connection,
+    context::Context,
+};
+
+/// What is watched, as last seen.
+#[derive(Clone)]
+pub struct Stores {
+    /// VaultSecrets.
+    pub objects: Store<VaultSecret>,
+    /// Metadata of Secrets.
+    pub secrets: Store<PartialObjectMeta<Secret>>,
+    /// VaultConnections.
+    pub connections: Store<VaultConnection>,
+    /// ClusterVaultConnections.
+    pub cluster_connections: Store<ClusterVaultConnection>,
+    /// Metadata of Namespaces.
+    pub namespaces: Store<PartialObjectMeta<Namespace>>,
+}
+
+/// The ends of the stores that the watches write to.
+#[derive(Default)]
+pub struct Writers {
+    objects: Writer<VaultSecret>,
+    secrets: Writer<PartialObjectMeta<Secret>>,
+    connections: Writer<VaultConnection>,
+    cluster_connections: Writer<ClusterVaultConnection>,
+    namespaces: Writer<PartialObjectMeta<Namespace>>,
+}
+
+impl Writers {
+    /// The ends to read from.
+    #[must_use]
+    pub fn stores(&self) -> Stores {
+        Stores {
+            objects: self.objects.as_reader(),
+            secrets: self.secrets.as_reader(),
+            connections: self.connections.as_reader(),
+            cluster_connections: self.cluster_connections.as_reader(),
+            namespaces: self.namespaces.as_reader(),
+        }
+    }
+}
+
+impl Stores {
+    /// Ends once all kinds were listed: no decision is made before.
+    pub async fn wait_until_ready(&self) {
+        let Self { objects, secrets, connections, cluster_connections, namespaces } = self;
+        // An error means that the watches ended, and with them the process.
+        let _ = tokio::join!(
+            objects.wait_until_ready(),
+            secrets.wait_until_ready(),
+            connections.wait_until_ready(),
+            cluster_connections.wait_until_ready(),
+            namespaces.wait_until_ready(),
+        );
+    }
+
+    /// Whether a Secret of that name is known, and its uid and resourceVersion.
+    #[must_use]
+    pub fn secret_version(&self, namespace: &str, name: &str) -> Option<String> {
+        let secret = self.secrets.get(&ObjectRef::new(name).within(namespace))?;
+        Some(crate::source::version(secret.metadata.uid.as_deref()?, secret.metadata.resource_version.as_deref()?))
+    }
+}
+
+/// The watches of all kinds, in `namespaces` (none: in all). They end with the process.
+#[must_use]
+pub fn watches(ctx: &Arc<Context>, writers: Writers, namespaces: &[String]) -> Vec<BoxFuture<'static, ()>> {
+    let Writers { objects, secrets, connections, cluster_connections, namespaces: spaces } = writers;
+    let client = &ctx.client;
+    let scopes: Vec<Option<String>> =
+        if namespaces.is_empty() { vec![None] } else { namespaces.iter().cloned().map(Some).collect() };
+
+    let object_sources = each(&scopes, |scope| guarded(ctx, namespaced::<DeserializeGuard<VaultSecret>>(client, scope)));
+    let connection_sources = each(&scopes, |scope| guarded(ctx, namespaced::<DeserializeGuard<VaultConnection>>(client, scope)));
+    let cluster_sources = each(&[None], |_| guarded::<ClusterVaultConnection>(ctx, Api::all(client.clone())));
+    let secret_sources = each(&scopes, |scope| {
+        let watch = metadata_watcher(namespaced::<Secret>(client, scope), Config::default());
+        feed::events(watch.modify(prune_secret))
+    });
+    let namespace_sources = each(&scopes, |scope| {
+        let one = |name| Config::default().fields(&format!("metadata.name={name}"));
+        let watch = metadata_watcher(Api::<Namespace>::all(client.clone()), scope.map_or_else(Config::default, one));
+        feed::events(watch.modify(prune_namespace))
+    });
+
+    vec![
+        Box::pin(feed::feed(object_sources, objects, on(ctx, object_changed))),
+        Box::pin(feed::feed(secret_sources, secrets, on(ctx, secret_changed))),
+        Box::pin(feed::feed(connection_sources, connections, on(ctx, connection_changed))),
+        Box::pin(feed::feed(cluster_sources, cluster_connections, on(ctx, connection_changed))),
+        Box::pin(feed::feed(namespace_sources, spaces, on(ctx, namespace_changed))),
+    ]
+}
+
+fn each<K>(scopes: &[Option<String>], events: impl Fn(Option<&str>) -> BoxStream<'static, Seen<K>>) -> Vec<Source<K>> {
+    scopes.iter().map(|scope| Source { scope: scope.clone(), events: events(scope.as_deref()) }).collect()
+}
+
+fn on<K>(ctx: &Arc<Context>, changed: fn(&Context, Change<'_, K>)) -> impl FnMut(Change<'_, K>) + use<K> {
+    let ctx = Arc::clone(ctx);
+    move |change| changed(&ctx, change)
+}
+
+fn namespaced<K>(client: &Client, scope: Option<&str>) -> Api<K>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+{
+    match scope {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    }
+}
+
+/// The events of one of our own kinds; an object that doesn't parse is told of and passed over.
+fn guarded<K>(ctx: &Arc<Context>, api: Api<DeserializeGuard<K>>) -> BoxStream<'static, Seen<K>>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    let ctx = Arc::clone(ctx);
+    feed::guarded_events(watcher(api, Config::default()).modify(prune_own), move |object| invalid::<K>(&ctx, object))
+}
+
+/// An object that doesn't parse (made under older rules, say) is left alone; the others go on.
+fn invalid<K: Resource<DynamicType = ()>>(ctx: &Arc<Context>, object: &InvalidObject) {
+    let kind = K::kind(&());
+    let InvalidObject { error, metadata } = object;
+    let error = unquoted(error);
+    warn!(%kind, namespace = metadata.namespace, name = metadata.name, error, "an object does not parse; it is ignored");
+    let reference = ObjectReference {
+        api_version: Some(K::api_version(&()).into_owned()),
+        kind: Some(kind.into_owned()),
+        namespace: metadata.namespace.clone(),
+        name: metadata.name.clone(),
+        uid: metadata.uid.clone(),
+        ..ObjectReference::default()
+    };
+    let note = format!("This object does not parse and is ignored: {error}. Correct it and apply it again.");
+    let events = ctx.events.clone();
+    tokio::spawn(async move { events.publish(reference, EventType::Warning, "InvalidObject", "Watch", &note).await });
+}
+
+/// A decoding error without the strings it quotes: somebody may have put a value where none belongs.
+fn unquoted(error: &str) -> String {
+    let kept = error.split('"').enumerate().map(|(i, part)| if i % 2 == 0 { part } else { "…" });
+    kept.collect::<Vec<_>>().join("\"").chars().filter(|c| !c.is_control()).take(300).collect()
+}
+
+fn prune_own<K: Resource>(object: &mut K) {
+    let meta = object.meta_mut();
+    meta.managed_fields = None;
+    meta.labels = None;
+    if let Some(annotations) = &mut meta.annotations {
+        annotations.retain(|name, _| name == SYNC_REQUESTED_AT);
+    }
+}
+
+fn prune_secret(secret: &mut PartialObjectMeta<Secret>) {
+    let meta = &mut secret.metadata;
+    *meta = ObjectMeta {
+        name: meta.name.take(),
+        namespace: meta.namespace.take(),
+        uid: meta.uid.take(),
+        resource_version: meta.resource_version.take(),
+        ..ObjectMeta::default()
+    };
+}
+
+fn prune_namespace(namespace: &mut PartialObjectMeta<Namespace>) {
+    let meta = &mut namespace.metadata;
+    *meta = ObjectMeta { name: meta.name.take(), labels: meta.labels.take(), ..ObjectMeta::default() };
+}
+
+fn object_changed(ctx: &Context, change: Change<'_, VaultSecret>) {
+    match change {
+        Change::Applied { old, new } => {
+            ctx.index.object(new);
+            if let Some(old) = old.filter(|old| old.metadata.uid != new.metadata.uid) {
+                ctx.ledger.forget(old.metadata.uid.as_deref().unwrap_or_default());
+            }
+            if let (Some(uid), Some(version)) = (&new.metadata.uid, &new.metadata.resource_version) {
+                ctx.ledger.cached(uid, version);
+            }
+            if old.is_none_or(|old| declared(old) != declared(new)) {
+                ctx.queues.objects.wake(new.to_object_ref(()));
+            }
+        }
+        Change::Deleted(object) => {
+            let key = object.to_object_ref(());
+            ctx.index.forget_object(&key);
+            ctx.ledger.forget(object.metadata.uid.as_deref().unwrap_or_default());
+            ctx.queues.objects.forget(&key);
+            ctx.connections.gates().forget(&key);
+            ctx.vaults.forget(&key);
+        }
+    }
+}
+
+/// What of an object only others than us change, and a decision depends on.
+fn declared(object: &VaultSecret) -> impl PartialEq + '_ {
+    let meta = &object.metadata;
+    (&meta.uid, meta.generation, meta.deletion_timestamp.is_some(), &meta.finalizers, &meta.annotations)
+}
+
+fn secret_changed(ctx: &Context, change: Change<'_, PartialObjectMeta<Secret>>) {
+    let secret = match change {
+        Change::Applied { old: Some(old), new } if old.metadata == new.metadata => return,
+        Change::Applied { old: _, new } => new,
+        Change::Deleted(secret) => secret,
+    };
+    let name = (secret.namespace().unwrap_or_default(), secret.name_any());
+    for connection in ctx.index.keyed_by(&name) {
+        ctx.queues.wake_connection(&connection);
+    }
+    for object in ctx.index.readers(&name) {
+        ctx.queues.objects.wake(object);
+    }
+}
+
+fn connection_changed<C: Connection>(ctx: &Context, change: Change<'_, C>) {
+    match change {
+        Change::Applied { old, new } => {
+            let version = |connection: &C| (connection.uid(), connection.meta().generation);
+            if old.is_some_and(|old| version(old) == version(new)) {
+                return;
+            }
+            ctx.index.connection(new);
+            ctx.queues.wake_connection(&new.id());
+            // What is granted may be another.
+            ctx.wake_users(&new.id());
+        }
+        Change::Deleted(connection) => {
+            let id = connection.id();
+            ctx.index.forget_connection(&id);
+            ctx.connections.forget(&id);
+            ctx.wake_users(&id);
+        }
+    }
+}
+
+fn namespace_changed(ctx: &Context, change: Change<'_, PartialObjectMeta<Namespace>>) {
+    let namespace = match change {
+        Change::Applied { old, new } if old.is_some_and(|old| old.metadata.labels == new.metadata.labels) => return,
+        Change::Applied { old: _, new } => new,
+        Change::Deleted(namespace) => namespace,
+    };
+    let name = namespace.name_any();
+    let concerned = |object: &VaultSecret| {
+        object.spec.connection_ref.kind == ConnectionKind::ClusterVaultConnection
+            && object.metadata.namespace.as_deref() == Some(&name)
+    };
+    for object in ctx.stores.objects.state_filter(concerned) {
+        ctx.queues.objects.wake(object.to_object_ref(()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_decoding_error_quotes_nothing() {
+        let error = r#"spec.suspend: invalid type: string "hunter2", expected a boolean"#;
+        assert_eq!(unquoted(error), r#"spec.suspend: invalid type: string "…", expected a boolean"#);
+        assert_eq!(unquoted("unclosed \"hunter2"), "unclosed \"…");
+        assert_eq!(unquoted("missing field `vaultId`"), "missing field `vaultId`");
+    }
+}
