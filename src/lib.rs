@@ -1,3 +1,4 @@
 //! A Kubernetes operator that syncs secrets into the Nairi vault.
 
 pub mod api;
+pub mod crds;
