@@ -4,6 +4,8 @@
 //! `v1:` + base64(HMAC-SHA256(key, uid, vault id, remote secret id, value)), each part prefixed by its length.
 //! A fingerprint says nothing without the key, and is worth nothing for another object or remote secret.
 
+pub mod keeper;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ring::{
     hmac,

@@ -6,13 +6,13 @@
 //! watch event → watch → queue → reconcile: resolve → desired → observe → plan → apply → status
 //! ```
 //!
-//! 1. [`watch`] keeps pruned copies of what the operator reacts to, and knows who is concerned by a change.
+//! 1. [`watch`] keeps pruned copies of what the operator reacts to, and knows whom a change concerns.
 //! 2. [`queue`] holds the objects that are due, each once, and hands them to
-//! 3. [`reconcile`], which asks its pure steps what to do next and does it, until nothing is left to do.
+//! 3. [`mod@reconcile`], which asks its pure steps what to do next and does it, until nothing is left to do.
 //! 4. [`nairi`] is the API on the other side; it knows nothing of Kubernetes.
 //!
 //! Beside the line: [`connections`] has the API keys, [`vaults`] the lists of vaults, [`ledger`] what this
-//! process did, [`fingerprint`] how a value is recognised without being kept.
+//! process did, [`fingerprint`] how a value is recognised without being kept. [`mod@run`] puts them together.
 
 pub mod api;
 pub mod args;

@@ -1,2 +1,46 @@
-//! The `vaultsecret-operator` program.
-fn main() {}
+//! The `vaultsecret-operator` program: parse, install the TLS provider, run.
+
+use std::{io::Write as _, process::ExitCode};
+
+use clap::Parser as _;
+use tracing::error;
+use vaultsecret_operator::{
+    args::{Cli, Command, Run},
+    crds, run, telemetry,
+};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        None => operate(cli.run),
+        Some(Command::Run(args)) => operate(*args),
+        Some(Command::Crds { output_dir: Some(dir) }) => crds::write(&dir).map_err(|error| format!("{}: {error}", dir.display())),
+        Some(Command::Crds { output_dir: None }) => print(&crds::yaml()),
+        Some(Command::Version) => print(concat!("vaultsecret-operator ", env!("CARGO_PKG_VERSION"), "\n")),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            let _ = writeln!(std::io::stderr(), "vaultsecret-operator: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn print(text: &str) -> Result<(), String> {
+    std::io::stdout().write_all(text.as_bytes()).map_err(|error| error.to_string())
+}
+
+fn operate(args: Run) -> Result<(), String> {
+    telemetry::start(args.log_format, &args.log_filter).map_err(|error| error.to_string())?;
+    // kube and reqwest both use rustls; with one provider for the process neither has to choose.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| error.to_string())?;
+    let outcome = runtime.block_on(run::run(args));
+    // Whatever still runs was given its time.
+    runtime.shutdown_background();
+    outcome.map_err(|error| {
+        error!(%error, "the operator can't run");
+        error.to_string()
+    })
+}

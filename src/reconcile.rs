@@ -118,7 +118,7 @@ impl Pass<'_> {
         for _ in 0..MOST_STEPS {
             match plan::plan(&desired, &observed, ctx.settings.resync_interval) {
                 Plan::Settled(confirmed) => return Ok(Verdict::Synced(self.settle(confirmed, status))),
-                Plan::Report(drift, pending) => return Ok(Verdict::Drifted { confirmed: self.bound(&observed), drift, pending }),
+                Plan::Report { confirmed, drift, pending } => return Ok(Verdict::Drifted { confirmed, drift, pending }),
                 Plan::Refuse(refusal) => return Err(refusal.verdict()),
                 Plan::ReadSource => {
                     let value = self.read_source(&connection).await?;
@@ -126,7 +126,7 @@ impl Pass<'_> {
                     desired.value = Value::Read(value);
                 }
                 Plan::Look => observed.remote = self.look(&connection, &desired, &observed)?,
-                Plan::ReadRemote => observed.remote = self.read_remote(&connection, &observed).await?,
+                Plan::ReadRemote { secret_id } => observed.remote = self.read_remote(&connection, &secret_id).await?,
                 Plan::Patch(change) => self.patch(&connection, &desired, &mut observed, change).await?,
             }
         }
@@ -158,11 +158,10 @@ impl Pass<'_> {
         }
     }
 
-    async fn read_remote(&mut self, connection: &ConnectionId, observed: &Observed) -> Result<Remote, Verdict> {
+    async fn read_remote(&mut self, connection: &ConnectionId, secret_id: &str) -> Result<Remote, Verdict> {
         let credential = self.admitted(connection, Fields::NONE)?;
         self.current()?;
-        let secret_id = self.bound(observed).secret_id;
-        match apply::read(self.ctx, self.request(&credential), &secret_id).await {
+        match apply::read(self.ctx, self.request(&credential), secret_id).await {
             Ok(secret) => Ok(Remote::Seen(secret)),
             Err(error) if error.class() == Class::NotFound => Err(self.gone()),
             Err(error) => Err(self.blocked(self.failure(&error), Fields::NONE)),
@@ -276,11 +275,6 @@ impl Pass<'_> {
 
     fn failure(&self, error: &crate::nairi::Error) -> Refusal {
         failure::refusal(error, &self.object.spec.vault_id, self.ctx.settings.resync_interval, Instant::now())
-    }
-
-    /// The record that a plan went by; there is one wherever a plan asks the secret itself.
-    fn bound(&self, observed: &Observed) -> Confirmed {
-        observed.confirmed.clone().expect("a plan that needs a binding has one")
     }
 
     fn blocked(&self, refusal: Refusal, pending: Fields) -> Verdict {

@@ -184,7 +184,7 @@ fn vault_ids_schema(_: &mut SchemaGenerator) -> Schema {
 
 /// A label selector that is bounded, not empty, and has no operator that nobody knows.
 fn selector_schema(_: &mut SchemaGenerator) -> Schema {
-    let label = json_schema!({"type": "string", "maxLength": 317});
+    let label_value = json_schema!({"type": "string", "maxLength": 63});
     json_schema!({
         "type": "object",
         "properties": {
@@ -214,7 +214,7 @@ fn selector_schema(_: &mut SchemaGenerator) -> Schema {
                             "type": "array",
                             "maxItems": 100,
                             "x-kubernetes-list-type": "atomic",
-                            "items": label,
+                            "items": label_value,
                         },
                     },
                     "x-kubernetes-validations": [{

@@ -428,7 +428,7 @@ pub struct LastPatch {
     pub time: Time,
 
     /// The fields it carried.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<ManagedField>,
 }
 

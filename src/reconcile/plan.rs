@@ -68,11 +68,21 @@ pub enum Plan {
     /// Fetch the value from its Secret.
     ReadSource,
     /// Ask for the secret's present state (`PATCH {}`), so that a foreign write is not hidden by ours.
-    ReadRemote,
+    ReadRemote {
+        /// The secret's id.
+        secret_id: String,
+    },
     /// Send these fields.
     Patch(Change),
     /// Leave somebody else's change in place and say so.
-    Report(Drift, Fields),
+    Report {
+        /// Our record.
+        confirmed: Confirmed,
+        /// What the others left.
+        drift: Drift,
+        /// What would be sent to put it right.
+        pending: Fields,
+    },
     /// Nothing is left to do.
     Settled(Confirmed),
     /// Nothing can be done.
@@ -103,11 +113,13 @@ pub fn plan(desired: &Desired, observed: &Observed, look_again: Duration) -> Pla
     let Observed { confirmed, remote, evidence, stale, unwatched, uncertain } = observed;
 
     let read = *evidence != Evidence::NotRead;
+    if let (Remote::Absent, Some(confirmed)) = (remote, confirmed) {
+        // A list is weak evidence: a bound id is asked itself before it counts as gone.
+        return Plan::ReadRemote { secret_id: confirmed.secret_id.clone() };
+    }
     let seen = match remote {
         Remote::Unasked => None,
         Remote::Seen(secret) => Some(secret),
-        // A list is weak evidence: a bound id is asked itself before it counts as gone.
-        Remote::Absent if confirmed.is_some() => return Plan::ReadRemote,
         missing => return Plan::Refuse(not_found(target, missing).retried(Retry::Every(look_again))),
     };
 
@@ -163,7 +175,7 @@ pub fn plan(desired: &Desired, observed: &Observed, look_again: Duration) -> Pla
     if !send.is_empty() {
         let hides_a_foreign_write = managed.value && !send.value && seen.is_none();
         if hides_a_foreign_write {
-            return Plan::ReadRemote;
+            return Plan::ReadRemote { secret_id: confirmed.secret_id.clone() };
         }
         return Plan::Patch(Change {
             secret_id: confirmed.secret_id.clone(),
@@ -175,7 +187,7 @@ pub fn plan(desired: &Desired, observed: &Observed, look_again: Duration) -> Pla
         });
     }
     if !left.is_empty() {
-        return Plan::Report(leaves, left);
+        return Plan::Report { confirmed: confirmed.clone(), drift: leaves, pending: left };
     }
     if *unwatched && read && seen.is_none() {
         return Plan::Look;
