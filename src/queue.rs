@@ -8,15 +8,12 @@ use std::{
 };
 
 use futures::{FutureExt as _, Stream, StreamExt as _, channel::mpsc};
-use kube::{
-    Resource,
-    runtime::{
-        Config,
-        controller::{Action, Error, ReconcileRequest},
-        reflector::{ObjectRef, Store},
-    },
+use kube::Resource;
+use kube_runtime::{
+    applier,
+    controller::{Action, Config, Error, ReconcileRequest},
+    reflector::{ObjectRef, Store},
 };
-use kube_runtime::applier;
 use parking_lot::Mutex;
 use tracing::error;
 
