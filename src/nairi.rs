@@ -35,3 +35,6 @@ pub use gate::{Admission, Gate, Permit, Wake};
 pub use gates::{Gates, KeyId, NoRandomness};
 pub use key::{ApiKey, InvalidKey};
 pub use model::{Field, RemoteSecret, SecretPatch};
+
+#[cfg(test)]
+mod wire_tests;

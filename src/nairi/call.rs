@@ -155,8 +155,14 @@ impl<'a> Call<'a> {
             }
             Err(_) => {
                 self.code = Some("timeout");
-                let limit = self.client.timeout;
-                let sentence = format!("the request to {host} timed out after {limit:?}");
+                let sentence = if self.client.shortened {
+                    format!("the request to {host} did not end in the time that was left")
+                } else {
+                    format!(
+                        "the request to {host} timed out after {:?}",
+                        self.client.timeout
+                    )
+                };
                 Err(self
                     .error(Class::Transient, sentence)
                     .maybe_applied_if(self.carries))
@@ -188,10 +194,10 @@ impl<'a> Call<'a> {
                 "{host} answered 404, but not in the form of the Nairi API: check --api-url and \
                  what stands in between"
             ),
-            (Class::Throttled { retry_after }, _) => format!(
-                "{host} answered {number} and asks to wait for {} s",
-                retry_after.as_secs()
-            ),
+            (Class::Throttled { .. }, 429) => format!("{host} answered 429: too many requests"),
+            (Class::Throttled { .. }, _) => {
+                format!("{host} answered {number}: it is unavailable and asks for a pause")
+            }
             (Class::Unauthorized, _) => {
                 format!("{host} answered {number}: it does not accept the API key")
             }
@@ -241,24 +247,30 @@ impl Drop for Call<'_> {
 
 /// A status as a label of a closed set.
 fn label(status: StatusCode) -> &'static str {
-    match status.as_u16() {
-        400 => "400",
-        401 => "401",
-        403 => "403",
-        404 => "404",
-        408 => "408",
-        409 => "409",
-        413 => "413",
-        422 => "422",
-        429 => "429",
-        500 => "500",
-        502 => "502",
-        503 => "503",
-        504 => "504",
-        200..=299 => "2xx",
-        300..=399 => "3xx",
-        400..=499 => "4xx",
-        500..=599 => "5xx",
+    const KNOWN: [(u16, &str); 13] = [
+        (400, "400"),
+        (401, "401"),
+        (403, "403"),
+        (404, "404"),
+        (408, "408"),
+        (409, "409"),
+        (413, "413"),
+        (422, "422"),
+        (429, "429"),
+        (500, "500"),
+        (502, "502"),
+        (503, "503"),
+        (504, "504"),
+    ];
+    let number = status.as_u16();
+    if let Some((_, label)) = KNOWN.iter().find(|(known, _)| *known == number) {
+        return label;
+    }
+    match number / 100 {
+        2 => "2xx",
+        3 => "3xx",
+        4 => "4xx",
+        5 => "5xx",
         _ => "error",
     }
 }

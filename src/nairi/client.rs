@@ -15,6 +15,9 @@ use super::model::{RemoteSecret, SecretPatch};
 
 pub use super::config::{Config, ConfigError};
 
+/// Keeps any timeout within what a clock can count to.
+const MAX_TIMEOUT: Duration = Duration::from_hours(24);
+
 /// The method of a request, as a label for metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Method {
@@ -50,6 +53,8 @@ pub struct Client {
     /// Host and port, for sentences.
     pub(super) host: Arc<str>,
     pub(super) timeout: Duration,
+    /// The timeout was shortened by [`Client::within`].
+    pub(super) shortened: bool,
     pub(super) observer: Observer,
 }
 
@@ -57,8 +62,12 @@ impl Client {
     /// The same client, whose requests end within `limit` if that is sooner: a lease, say.
     #[must_use]
     pub fn within(&self, limit: Duration) -> Self {
+        if limit >= self.timeout {
+            return self.clone();
+        }
         Self {
-            timeout: self.timeout.min(limit),
+            timeout: limit,
+            shortened: true,
             ..self.clone()
         }
     }
@@ -109,7 +118,7 @@ impl Client {
         secret_id: &str,
         patch: &SecretPatch,
     ) -> Result<RemoteSecret, Error> {
-        let path = format!(
+        let at = format!(
             "/vaults/{}/secrets/{}",
             segment(vault_id)?,
             segment(secret_id)?
@@ -123,7 +132,7 @@ impl Client {
         })?;
         let mut call =
             Call::new(self, key, Method::Patch).carrying(!patch.is_empty(), patch.value.is_some());
-        let mut response = call.send(&path, Some(body)).await?;
+        let mut response = call.send(&at, Some(body)).await?;
         let body = call.read(&mut response).await?;
         let secret = RemoteSecret::parse(&body).map_err(|what| call.invalid(what))?;
         if secret.id != secret_id {
@@ -153,7 +162,7 @@ impl Client {
     }
 
     pub(super) fn deadline(&self) -> Instant {
-        Instant::now() + self.timeout
+        Instant::now() + self.timeout.min(MAX_TIMEOUT)
     }
 }
 

@@ -102,9 +102,7 @@ impl Client {
         if rustls::crypto::CryptoProvider::get_default().is_none() {
             return Err(ConfigError::NoTlsProvider);
         }
-        let mut user_agent =
-            HeaderValue::from_str(&user_agent).map_err(|_| ConfigError::UserAgent)?;
-        user_agent.set_sensitive(false);
+        let user_agent = HeaderValue::from_str(&user_agent).map_err(|_| ConfigError::UserAgent)?;
         let mut builder = reqwest::Client::builder()
             .user_agent(user_agent)
             .redirect(redirect::Policy::none())
@@ -131,6 +129,7 @@ impl Client {
             base: base.into(),
             host: host.into(),
             timeout,
+            shortened: false,
             observer,
         })
     }
@@ -198,4 +197,129 @@ impl fmt::Debug for Config {
 #[must_use]
 pub fn unobserved() -> Observer {
     Arc::new(|_, _, _| {})
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn client(
+        base_url: &str,
+        ca_file: Option<PathBuf>,
+        insecure: bool,
+    ) -> Result<Client, ConfigError> {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        Client::new(Config {
+            base_url: base_url.to_owned(),
+            ca_file,
+            allow_insecure_http: insecure,
+            timeout: Duration::from_secs(10),
+            user_agent: "test".to_owned(),
+            observer: unobserved(),
+        })
+    }
+
+    #[test]
+    fn the_path_in_front_is_kept() {
+        for (given, base) in [
+            ("https://api.nairi.ai", "https://api.nairi.ai/api/public/v1"),
+            (
+                "https://api.nairi.ai/",
+                "https://api.nairi.ai/api/public/v1",
+            ),
+            (
+                "https://api.nairi.ai/api/public/v1/",
+                "https://api.nairi.ai/api/public/v1",
+            ),
+            (
+                "https://proxy:8443/nairi",
+                "https://proxy:8443/nairi/api/public/v1",
+            ),
+            ("http://127.0.0.1:80", "http://127.0.0.1/api/public/v1"),
+            ("http://[::1]:8080", "http://[::1]:8080/api/public/v1"),
+        ] {
+            assert_eq!(&*client(given, None, false).expect("a client").base, base);
+        }
+    }
+
+    #[test]
+    fn plain_http_stays_on_the_machine() {
+        for loopback in [
+            "http://127.0.0.1",
+            "http://127.9.9.9:1",
+            "http://[::1]",
+            "http://LocalHost:8",
+        ] {
+            assert!(client(loopback, None, false).is_ok(), "{loopback}");
+        }
+        for remote in [
+            "http://api.nairi.ai",
+            "http://localhost.evil.com",
+            "http://127.0.0.1.nip.io",
+            "http://10.0.0.1",
+            "http://0.0.0.0",
+            "http://[::]",
+            "http://[::ffff:10.0.0.1]",
+        ] {
+            assert!(
+                matches!(client(remote, None, false), Err(ConfigError::InsecureHttp)),
+                "{remote}"
+            );
+            assert!(client(remote, None, true).is_ok(), "{remote}");
+        }
+    }
+
+    #[test]
+    fn other_addresses_are_refused_and_not_repeated() {
+        for (address, sentence) in [
+            ("", "not a URL"),
+            ("api.nairi.ai", "not a URL"),
+            ("https://", "not a URL"),
+            ("ftp://canary.example", "https://"),
+            ("file:///canary", "not a URL"),
+            ("https://canary:pw@a.com", "user name"),
+            ("https://:canary@a.com", "user name"),
+            ("https://a.com/?key=canary", "query"),
+            ("https://a.com/#canary", "fragment"),
+        ] {
+            let error = client(address, None, true).expect_err(address);
+            assert!(error.to_string().contains(sentence), "{address}: {error}");
+            assert!(!format!("{error} {error:?}").contains("canary"));
+        }
+    }
+
+    #[test]
+    fn a_ca_file_has_to_hold_certificates() {
+        let missing = client("https://a.com", Some("/nonexistent/ca.pem".into()), false);
+        let error = missing.expect_err("an error").to_string();
+        assert!(error.contains("/nonexistent/ca.pem"), "{error}");
+        for content in [
+            "",
+            "no PEM",
+            "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+        ] {
+            let mut file = tempfile::NamedTempFile::new().expect("a file");
+            file.write_all(content.as_bytes()).expect("written");
+            assert!(
+                client("https://a.com", Some(file.path().into()), false).is_err(),
+                "{content}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_user_agent_has_to_be_a_header() {
+        let config = Config {
+            base_url: "https://a.com".to_owned(),
+            ca_file: None,
+            allow_insecure_http: false,
+            timeout: Duration::from_secs(1),
+            user_agent: "a\r\nX-Evil: 1".to_owned(),
+            observer: unobserved(),
+        };
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        assert!(matches!(Client::new(config), Err(ConfigError::UserAgent)));
+    }
 }

@@ -16,10 +16,12 @@ pub fn same_domains<A: AsRef<str>, B: AsRef<str>>(a: &[A], b: &[B]) -> bool {
     folded(a) == folded(b)
 }
 
-/// Whether these domains restrict nothing: an empty list means "any destination", and so does `*`.
+/// Whether these domains restrict nothing: an empty list means "any destination", and so may one
+/// made of nothing but `*` and dots. How the server reads `**` or `*.*` is documented nowhere.
 #[must_use]
 pub fn is_unrestricted<S: AsRef<str>>(domains: &[S]) -> bool {
-    domains.is_empty() || domains.iter().any(|d| d.as_ref().trim() == "*")
+    let any = |domain: &str| !domain.is_empty() && domain.chars().all(|c| matches!(c, '*' | '.'));
+    domains.is_empty() || domains.iter().any(|domain| any(domain.as_ref().trim()))
 }
 
 /// Whether two timestamps name the same instant; as plain texts where one of them is no RFC 3339
@@ -58,7 +60,10 @@ mod tests {
     fn nothing_and_a_star_restrict_nothing() {
         assert!(is_unrestricted::<&str>(&[]));
         assert!(is_unrestricted(&["a.com", "*"]));
-        assert!(is_unrestricted(&[" * "]));
+        for wild in [" * ", "**", "*.*", "*."] {
+            assert!(is_unrestricted(&[wild]), "{wild}");
+        }
+        assert!(!is_unrestricted(&["*.com"]));
         assert!(!is_unrestricted(&["*.a.com"]));
     }
 

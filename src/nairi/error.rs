@@ -7,7 +7,7 @@ use http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
 
 /// No server may silence a key for longer than this at a time.
-pub(super) const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
+pub(super) const MAX_RETRY_AFTER: Duration = Duration::from_mins(5);
 /// Zero, or a date that has passed, would be no pause at all.
 const MIN_RETRY_AFTER: Duration = Duration::from_secs(1);
 /// For a 429 that does not say how long.
@@ -151,4 +151,99 @@ pub(super) fn documented_error(body: &[u8]) -> Option<String> {
     serde_json::from_slice::<Documented>(body)
         .ok()
         .map(|documented| documented.error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pause(header_text: &str) -> Option<Duration> {
+        pause_at(header_text, None)
+    }
+
+    fn pause_at(retry: &str, date: Option<&str>) -> Option<Duration> {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::RETRY_AFTER, retry.parse().expect("a header"));
+        if let Some(date) = date {
+            headers.insert(header::DATE, date.parse().expect("a header"));
+        }
+        let now = httpdate::parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT").expect("a date");
+        retry_after(&headers, now)
+    }
+
+    #[test]
+    fn retry_after_in_every_form() {
+        let seconds = |s| Some(Duration::from_secs(s));
+        assert_eq!(retry_after(&HeaderMap::new(), SystemTime::now()), None);
+        assert_eq!(pause("7"), seconds(7));
+        assert_eq!(pause(" 7 "), seconds(7));
+        assert_eq!(pause("0"), seconds(1));
+        assert_eq!(pause("86400"), seconds(300));
+        assert_eq!(pause("99999999999999999999999"), seconds(300));
+        for nonsense in ["", "-1", "1.5", "soon", "+7"] {
+            assert_eq!(pause(nonsense), None, "{nonsense}");
+        }
+        assert_eq!(pause("Sun, 06 Nov 1994 08:50:07 GMT"), seconds(30));
+        assert_eq!(pause("Sunday, 06-Nov-94 08:50:07 GMT"), seconds(30));
+        assert_eq!(pause("Mon, 07 Nov 1994 08:50:07 GMT"), seconds(300));
+        assert_eq!(pause("Sun, 06 Nov 1994 08:00:00 GMT"), seconds(1));
+        // The server's clock is an hour ahead of ours, and it says so.
+        let (until, date) = (
+            "Sun, 06 Nov 1994 09:50:07 GMT",
+            "Sun, 06 Nov 1994 09:50:00 GMT",
+        );
+        assert_eq!(pause_at(until, Some(date)), seconds(7));
+        assert_eq!(pause_at(until, Some("nonsense")), seconds(300));
+    }
+
+    #[test]
+    fn every_status_has_a_class() {
+        let long = Duration::from_secs(9);
+        for number in 100..1000 {
+            let status = StatusCode::from_u16(number).expect("a status");
+            let class = class_of(status, None);
+            let expected = match number {
+                401 => Class::Unauthorized,
+                429 => Class::Throttled {
+                    retry_after: DEFAULT_RETRY_AFTER,
+                },
+                408 | 500..=599 => Class::Transient,
+                400..=499 => Class::Rejected,
+                _ => Class::InvalidResponse,
+            };
+            assert_eq!(class, expected, "{number}");
+            let pausing = class_of(status, Some(long));
+            if matches!(number, 429 | 503) {
+                assert_eq!(pausing, Class::Throttled { retry_after: long });
+            } else {
+                assert_eq!(pausing, expected, "{number}");
+            }
+            let definite = (400..500).contains(&number) && number != 408;
+            assert_eq!(may_be_applied(status), !definite, "{number}");
+        }
+    }
+
+    #[test]
+    fn only_the_documented_form_is_the_apis_own_error() {
+        assert_eq!(
+            documented_error(br#" {"error":"gone","x":1}"#).as_deref(),
+            Some("gone")
+        );
+        assert_eq!(documented_error(br#"{"error":""}"#).as_deref(), Some(""));
+        for other in [
+            "",
+            "{}",
+            "null",
+            "\"error\"",
+            "[\"gone\"]",
+            "{\"error\":null}",
+            "{\"error\":{}}",
+            "{\"message\":\"gone\"}",
+            "<html>404</html>",
+            "{\"error\":\"cut",
+            "{\"error\":\"a\"}x",
+        ] {
+            assert_eq!(documented_error(other.as_bytes()), None, "{other}");
+        }
+    }
 }

@@ -98,13 +98,14 @@ impl<W: Clone + Eq + Hash> Gate<W> {
             return Admission::ClosedUntil(until);
         }
         state.lapse(now);
+        // From here on a free slot means that nobody waits.
         let mut woken = state.promise(self.limit);
         let admission = if state.redeem(waiter) {
             woken.retain(|w| w != waiter);
             Some(())
         } else if state.queued.contains(waiter) {
             None
-        } else if state.waiting.is_empty() && state.taken() < self.limit {
+        } else if state.taken() < self.limit {
             Some(())
         } else {
             state.waiting.push_back(waiter.clone());

@@ -29,7 +29,7 @@ pub struct Gates<W: Clone + Eq + Hash> {
     hmac: hmac::Key,
     limit: usize,
     wake: Wake<W>,
-    gates: Mutex<HashMap<KeyId, Arc<Gate<W>>>>,
+    by_key: Mutex<HashMap<KeyId, Arc<Gate<W>>>>,
 }
 
 impl<W: Clone + Eq + Hash> Gates<W> {
@@ -44,7 +44,7 @@ impl<W: Clone + Eq + Hash> Gates<W> {
             hmac,
             limit,
             wake,
-            gates: Mutex::new(HashMap::new()),
+            by_key: Mutex::new(HashMap::new()),
         })
     }
 
@@ -99,8 +99,13 @@ impl<W: Clone + Eq + Hash> Gates<W> {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.lock().len()
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<KeyId, Arc<Gate<W>>>> {
-        self.gates.lock().unwrap_or_else(PoisonError::into_inner)
+        self.by_key.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

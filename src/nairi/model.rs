@@ -175,3 +175,141 @@ impl Write for Length {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn patch(value: Option<&str>, domains: Option<&[&str]>) -> SecretPatch {
+        SecretPatch {
+            value: value.map(SecretString::from),
+            allowed_domains: domains.map(|all| all.iter().map(ToString::to_string).collect()),
+        }
+    }
+
+    #[test]
+    fn only_the_fields_to_change_are_in_the_body() {
+        for (patch, body, fields) in [
+            (patch(None, None), "{}", &[][..]),
+            (
+                patch(Some("a\"\\\n"), None),
+                r#"{"value":"a\"\\\n"}"#,
+                &[Field::Value],
+            ),
+            (
+                patch(None, Some(&[])),
+                r#"{"allowed_domains":[]}"#,
+                &[Field::AllowedDomains],
+            ),
+            (
+                patch(Some("v"), Some(&["*.a.com", "b.com"])),
+                r#"{"value":"v","allowed_domains":["*.a.com","b.com"]}"#,
+                &[Field::Value, Field::AllowedDomains],
+            ),
+        ] {
+            assert_eq!(patch.body().expect("a body"), body);
+            assert_eq!(patch.fields(), fields);
+            assert_eq!(patch.is_empty(), fields.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_value_is_never_printed() {
+        let shown = format!("{:?}", patch(Some("canary"), Some(&["a.com"])));
+        assert!(!shown.contains("canary"));
+        assert!(shown.contains("a.com"));
+    }
+
+    const WHOLE: &str = r#"{"id":"sec_1","env_key":"A","allowed_domains":["a.com"],"created_at":"c","updated_at":"u"}"#;
+
+    /// `WHOLE` with a field set, or taken out.
+    fn with(field: &str, value: Option<Value>) -> Result<RemoteSecret, &'static str> {
+        let mut object: Value = serde_json::from_str(WHOLE).expect("JSON");
+        let map = object.as_object_mut().expect("an object");
+        match value {
+            Some(value) => map.insert(field.to_owned(), value),
+            None => map.remove(field),
+        };
+        RemoteSecret::parse(&serde_json::to_vec(&object).expect("JSON"))
+    }
+
+    #[test]
+    fn what_may_be_missing_and_what_may_not() {
+        let whole = RemoteSecret::parse(WHOLE.as_bytes()).expect("a secret");
+        assert_eq!(whole.allowed_domains, ["a.com"]);
+        assert_eq!(with("surprise", Some(json!({"deep": [1]}))), Ok(whole));
+        for field in ["id", "env_key", "updated_at"] {
+            assert!(with(field, None).is_err(), "{field}");
+            for bad in [Value::Null, json!(""), json!(7), json!([])] {
+                assert!(with(field, Some(bad)).is_err(), "{field}");
+            }
+        }
+        for absent in [None, Some(Value::Null)] {
+            let secret = with("created_at", absent.clone()).expect("a secret");
+            assert_eq!(secret.created_at, None);
+            let secret = with("allowed_domains", absent).expect("a secret");
+            assert!(secret.allowed_domains.is_empty());
+        }
+        assert!(with("allowed_domains", Some(json!("a.com"))).is_err());
+        assert!(with("allowed_domains", Some(json!([null]))).is_err());
+    }
+
+    #[test]
+    fn a_timestamp_is_short_and_visible() {
+        for bad in [
+            "a\u{1b}[31m",
+            "a\nb",
+            "\u{202e}",
+            &"x".repeat(MAX_TIMESTAMP_LEN + 1),
+        ] {
+            assert!(with("updated_at", Some(json!(bad))).is_err());
+            assert!(with("created_at", Some(json!(bad))).is_err());
+        }
+        assert!(with("updated_at", Some(json!("2026-04-12 18:50 UTC"))).is_ok());
+    }
+
+    #[test]
+    fn what_was_sent_is_not_in_the_error() {
+        let twice = r#"{"id":"canary","id":"canary","env_key":"A","updated_at":"u"}"#;
+        for bad in [
+            r#"{"id":7,"env_key":"canary"}"#,
+            "canary",
+            twice,
+            "{\"id\":\"\u{1}canary",
+        ] {
+            let error = RemoteSecret::parse(bad.as_bytes()).expect_err("an error");
+            assert!(!error.contains("canary"));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_body_says_what_the_patch_says(
+            value in prop::option::of(".*"),
+            domains in prop::option::of(prop::collection::vec(".*", 0..4)),
+        ) {
+            let patch = SecretPatch {
+                value: value.clone().map(SecretString::from),
+                allowed_domains: domains.clone(),
+            };
+            let body = patch.body().expect("a body");
+            let mut expected = serde_json::Map::new();
+            expected.extend(value.map(|value| ("value".to_owned(), json!(value))));
+            expected.extend(domains.map(|all| ("allowed_domains".to_owned(), json!(all))));
+            let read: Value = serde_json::from_slice(&body).expect("JSON");
+            prop_assert_eq!(read, Value::Object(expected));
+            // The buffer had its final size from the start.
+            let mut length = Length(0);
+            patch.write(&mut length).expect("counted");
+            prop_assert_eq!(length.0, body.len());
+        }
+
+        #[test]
+        fn no_answer_panics(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = RemoteSecret::parse(&bytes);
+        }
+    }
+}

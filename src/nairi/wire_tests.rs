@@ -1,0 +1,434 @@
+//! The client against a server that misbehaves in every way a server can.
+
+mod broken;
+mod lists;
+mod server;
+
+use std::error::Error as _;
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use self::server::{Reply, Server, answer, raw};
+use super::*;
+
+const VAULT: &str = "vlt_01KQ27AQH800XQTQPJZ0DH14SJ";
+const SECRET: &str = "sec_1";
+const GOOD: &str = r#"{"id":"sec_1","env_key":"A","allowed_domains":["a.com"],"created_at":"2026-04-25T11:45:19.000Z","updated_at":"2026-04-12T18:50:00.000Z"}"#;
+const VALUE: &str = "canary-value-1f2e";
+const KEY: &str = "nr_CanaryKey0123456789";
+
+type Seen = Arc<Mutex<Vec<(Method, &'static str)>>>;
+
+/// A client, the server it talks to, and what the observer was told.
+struct Bench {
+    server: Server,
+    client: Client,
+    key: ApiKey,
+    seen: Seen,
+}
+
+impl Bench {
+    fn new(replies: Vec<Reply>) -> Self {
+        Self::with_timeout(replies, Duration::from_secs(10))
+    }
+
+    fn with_timeout(replies: Vec<Reply>, timeout: Duration) -> Self {
+        let server = Server::new(replies);
+        let (client, seen) = client(&server.url, timeout);
+        Self {
+            server,
+            client,
+            key: ApiKey::parse(KEY).expect("a key"),
+            seen,
+        }
+    }
+
+    async fn patch(&self, patch: &SecretPatch) -> Result<RemoteSecret, Error> {
+        self.client
+            .patch_secret(&self.key, VAULT, SECRET, patch)
+            .await
+    }
+
+    async fn list(&self) -> Result<Vec<RemoteSecret>, Error> {
+        let mut all = Vec::new();
+        self.client
+            .list_secrets(&self.key, VAULT, |secret| all.push(secret))
+            .await?;
+        Ok(all)
+    }
+
+    fn codes(&self) -> Vec<&'static str> {
+        self.seen
+            .lock()
+            .expect("a lock")
+            .iter()
+            .map(|(_, code)| *code)
+            .collect()
+    }
+}
+
+fn client(url: &str, timeout: Duration) -> (Client, Seen) {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let seen = Seen::default();
+    let told = Arc::clone(&seen);
+    let client = Client::new(Config {
+        base_url: url.to_owned(),
+        ca_file: None,
+        allow_insecure_http: false,
+        timeout,
+        user_agent: "vaultsecret-operator/0 (replica)".to_owned(),
+        observer: Arc::new(move |method, code, _| {
+            told.lock().expect("a lock").push((method, code));
+        }),
+    });
+    (client.expect("a client"), seen)
+}
+
+fn value() -> SecretPatch {
+    SecretPatch {
+        value: Some(SecretString::from(VALUE)),
+        allowed_domains: None,
+    }
+}
+
+fn domains() -> SecretPatch {
+    SecretPatch {
+        value: None,
+        allowed_domains: Some(vec!["a.com".to_owned()]),
+    }
+}
+
+/// The error of a PATCH with a value; nothing of what was sent is in it.
+async fn failure(reply: Reply) -> (Error, Bench) {
+    let bench = Bench::new(vec![reply]);
+    let error = bench.patch(&value()).await.expect_err("an error");
+    assert_eq!(bench.server.requests().len(), 1, "sent once");
+    assert_eq!(bench.codes().len(), 1, "observed once");
+    assert_silent(&error);
+    (error, bench)
+}
+
+fn assert_silent(error: &Error) {
+    let mut shown = format!("{error} {error:?} {error:#?}");
+    let mut source = error.source();
+    while let Some(error) = source {
+        shown = format!("{shown} {error} {error:?}");
+        source = error.source();
+    }
+    for secret in [VALUE, KEY, "anary", "echo"] {
+        assert!(!shown.contains(secret), "{shown}");
+    }
+}
+
+#[test]
+fn the_calls_can_be_spawned() {
+    fn is_send<T: Send>(_: T) {}
+    let bench = Bench::new(vec![]);
+    let patch = value();
+    is_send(bench.patch(&patch));
+    is_send(bench.list());
+    is_send(bench.client.list_vaults(&bench.key));
+}
+
+#[tokio::test]
+async fn one_patch_is_one_request_with_the_fields_alone() {
+    let bench = Bench::new(vec![answer(200, "", GOOD), answer(200, "", GOOD)]);
+    let secret = bench.patch(&value()).await.expect("a secret");
+    assert_eq!(secret.updated_at, "2026-04-12T18:50:00.000Z");
+    bench
+        .patch(&SecretPatch::default())
+        .await
+        .expect("a secret");
+    let requests = bench.server.requests();
+    assert_eq!(requests.len(), 2);
+    let (head, body) = requests[0].split_once("\r\n\r\n").expect("head and body");
+    assert_eq!(body, format!("{{\"value\":\"{VALUE}\"}}"));
+    assert!(head.starts_with(&format!(
+        "PATCH /api/public/v1/vaults/{VAULT}/secrets/{SECRET} HTTP/1.1\r\n"
+    )));
+    let head = head.to_ascii_lowercase();
+    for header in [
+        &format!("authorization: bearer {}", KEY.to_ascii_lowercase()),
+        "content-type: application/json",
+        "accept: application/json",
+        "user-agent: vaultsecret-operator/0 (replica)",
+    ] {
+        assert!(
+            head.lines().any(|line| line == header),
+            "{header} in {head}"
+        );
+    }
+    assert!(
+        !head.contains("accept-encoding") && !head.contains("cookie") && !head.contains("referer")
+    );
+    assert!(requests[1].ends_with("\r\n\r\n{}"));
+    assert_eq!(bench.codes(), ["200", "200"]);
+}
+
+#[tokio::test]
+async fn no_id_reaches_another_path() {
+    let bench = Bench::new(vec![]);
+    for bad in [
+        "",
+        ".",
+        "..",
+        "a/b",
+        "a%2fb",
+        "a?b",
+        "a#b",
+        "a b",
+        "\u{e9}",
+        &"x".repeat(129),
+    ] {
+        for error in [
+            bench
+                .client
+                .patch_secret(&bench.key, bad, SECRET, &value())
+                .await
+                .expect_err("refused"),
+            bench
+                .client
+                .patch_secret(&bench.key, VAULT, bad, &value())
+                .await
+                .expect_err("refused"),
+            bench
+                .client
+                .list_secrets(&bench.key, bad, |_| {})
+                .await
+                .expect_err("refused"),
+        ] {
+            assert_eq!(error.class(), Class::Rejected);
+            assert_eq!(error.status(), None);
+            assert!(!error.maybe_applied());
+        }
+    }
+    assert!(bench.server.requests().is_empty());
+    assert!(bench.codes().is_empty());
+}
+
+#[tokio::test]
+async fn every_status_says_nothing_of_what_was_sent() {
+    let echo = format!("{{\"error\":\"echo {VALUE} {KEY}\",\"value\":\"{VALUE}\"}}");
+    let pause = Class::Throttled {
+        retry_after: Duration::from_secs(7),
+    };
+    for (status, class, maybe_applied, code) in [
+        (400, Class::Rejected, false, "400"),
+        (401, Class::Unauthorized, false, "401"),
+        (403, Class::Rejected, false, "403"),
+        (404, Class::NotFound, false, "404"),
+        (408, Class::Transient, true, "408"),
+        (409, Class::Rejected, false, "409"),
+        (413, Class::Rejected, false, "413"),
+        (418, Class::Rejected, false, "4xx"),
+        (422, Class::Rejected, false, "422"),
+        (429, pause, false, "429"),
+        (500, Class::Transient, true, "500"),
+        (503, pause, true, "503"),
+        (599, Class::Transient, true, "5xx"),
+        (201, Class::InvalidResponse, true, "2xx"),
+        (302, Class::InvalidResponse, true, "3xx"),
+        (999, Class::InvalidResponse, true, "error"),
+    ] {
+        let (error, bench) = failure(answer(status, "retry-after: 7\r\n", &echo)).await;
+        assert_eq!(error.class(), class, "{status}");
+        assert_eq!(error.status(), Some(status));
+        assert_eq!(error.maybe_applied(), maybe_applied, "{status}");
+        assert!(error.to_string().contains(&status.to_string()), "{error}");
+        assert_eq!(bench.codes(), [code]);
+    }
+}
+
+#[tokio::test]
+async fn a_200_nobody_can_rely_on_is_no_success() {
+    let deep = format!("{{\"x\":{}", "[".repeat(100_000));
+    for (body, sentence) in [
+        ("", "is not a secret"),
+        ("<html>echo</html>", "is not a secret"),
+        ("null", "is not a secret"),
+        ("[]", "is not a secret"),
+        (
+            "{\"id\":\"sec_1\",\"env_key\":\"A\",\"allowed_domains\":[]}",
+            "updated_at",
+        ),
+        (
+            "{\"id\":\"sec_1\",\"env_key\":\"A\",\"updated_at\":null}",
+            "updated_at",
+        ),
+        (&GOOD.replace("sec_1", "sec_2-echo"), "another secret"),
+        (&format!("{GOOD}{GOOD}"), "is not a secret"),
+        (&GOOD[..GOOD.len() - 1], "is not a secret"),
+        (
+            &GOOD.replace("18:50:00.000Z", "\\u001b[31mecho"),
+            "no timestamp",
+        ),
+        (&deep, "is not a secret"),
+    ] {
+        let (error, bench) = failure(answer(200, "", body)).await;
+        assert_eq!(error.class(), Class::InvalidResponse, "{body:.80}");
+        assert_eq!(error.status(), Some(200));
+        assert!(error.maybe_applied() && error.is_retryable());
+        assert!(error.to_string().contains(sentence), "{error}");
+        assert_eq!(bench.codes(), ["invalid"]);
+    }
+    let mut bad_utf8 = b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n".to_vec();
+    bad_utf8.extend(GOOD.bytes().map(|b| if b == b'A' { 0xff } else { b }));
+    assert_eq!(
+        failure(raw(bad_utf8)).await.0.class(),
+        Class::InvalidResponse
+    );
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    let elsewhere = Server::new(vec![answer(200, "", GOOD)]);
+    for status in [301, 302, 303, 307, 308] {
+        let location = format!("location: {}/echo\r\n", elsewhere.url);
+        let (error, _) = failure(answer(status, &location, "")).await;
+        assert_eq!(error.class(), Class::InvalidResponse);
+        assert!(error.to_string().contains("--api-url"), "{error}");
+        assert!(error.maybe_applied());
+    }
+    assert!(elsewhere.requests().is_empty());
+}
+
+#[tokio::test]
+async fn only_the_documented_404_says_that_nothing_is_there() {
+    let json = "content-type: application/json\r\n";
+    let (error, _) = failure(answer(404, json, "{\"error\":\"not found\"}")).await;
+    assert_eq!(error.class(), Class::NotFound);
+    for (headers, body) in [
+        ("content-type: text/html\r\n", "<html>no such page</html>"),
+        (json, ""),
+        (json, "{\"message\":\"echo\"}"),
+        (json, "{\"error\":{\"code\":404}}"),
+        (json, "\"error\""),
+        (json, "{\"error\":\"cut"),
+    ] {
+        let (error, bench) = failure(answer(404, headers, body)).await;
+        assert_eq!(error.class(), Class::Transient, "{body}");
+        assert!(error.to_string().contains("not in the form"), "{error}");
+        assert!(!error.maybe_applied());
+        assert_eq!(bench.codes(), ["404"]);
+    }
+    let cut = "HTTP/1.1 404 X\r\ncontent-length: 99\r\n\r\n{\"error\":\"gone\"}";
+    assert_eq!(failure(raw(cut)).await.0.class(), Class::Transient);
+}
+
+#[tokio::test]
+async fn throttled_with_and_without_a_time() {
+    let seconds = |s| Class::Throttled {
+        retry_after: Duration::from_secs(s),
+    };
+    for (status, headers, class) in [
+        (429, "", seconds(10)),
+        (429, "retry-after: soon\r\n", seconds(10)),
+        (429, "retry-after: 0\r\n", seconds(1)),
+        (429, "retry-after: 100000\r\n", seconds(300)),
+        (
+            429,
+            "date: Sun, 06 Nov 1994 08:49:37 GMT\r\nretry-after: Sun, 06 Nov 1994 08:49:57 GMT\r\n",
+            seconds(20),
+        ),
+        (503, "", Class::Transient),
+        (503, "retry-after: soon\r\n", Class::Transient),
+        (503, "retry-after: 3\r\n", seconds(3)),
+        (500, "retry-after: 3\r\n", Class::Transient),
+    ] {
+        assert_eq!(
+            failure(answer(status, headers, "")).await.0.class(),
+            class,
+            "{status} {headers}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_request_without_a_value_relays_the_message_scrubbed() {
+    let said = format!(
+        "{{\"error\":\"bad \\u001b[31mdomain\\u202e a.com for {KEY} {}\"}}",
+        "x".repeat(999)
+    );
+    let bench = Bench::new(vec![
+        answer(400, "", &said),
+        answer(400, "", &said),
+        answer(400, "", "<p>echo</p>"),
+    ]);
+    for error in [
+        bench.patch(&domains()).await.expect_err("an error"),
+        bench.list().await.expect_err("an error"),
+    ] {
+        let sentence = error.to_string();
+        assert!(
+            sentence.contains("(\"bad domain a.com for *** xxx"),
+            "{sentence}"
+        );
+        assert!(sentence.chars().count() < 256 + 100);
+        assert!(!sentence.chars().any(char::is_control));
+        assert_silent(&error);
+    }
+    // What is not of the documented form is not relayed either.
+    assert_silent(&bench.patch(&domains()).await.expect_err("an error"));
+}
+
+#[tokio::test]
+async fn reads_can_not_have_been_applied() {
+    let bench = Bench::new(vec![
+        answer(500, "", ""),
+        answer(500, "", ""),
+        answer(500, "", ""),
+    ]);
+    assert!(
+        !bench
+            .patch(&SecretPatch::default())
+            .await
+            .expect_err("an error")
+            .maybe_applied()
+    );
+    assert!(!bench.list().await.expect_err("an error").maybe_applied());
+    assert!(
+        bench
+            .patch(&domains())
+            .await
+            .expect_err("an error")
+            .maybe_applied()
+    );
+}
+
+/// Collects what is logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("a lock").extend_from_slice(buf);
+        Ok(buf.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn the_deepest_log_level_shows_neither_key_nor_value() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    tracing::trace!("the log is on");
+    let echo = format!("{{\"error\":\"{VALUE} {KEY}\"}}");
+    let bench = Bench::new(vec![answer(200, "", GOOD), answer(400, "", &echo)]);
+    bench.patch(&value()).await.expect("a secret");
+    bench.patch(&value()).await.expect_err("an error");
+    let logged = log.0.lock().expect("a lock").clone();
+    let logged = String::from_utf8_lossy(&logged);
+    assert!(logged.contains("the log is on"));
+    assert!(!logged.contains(VALUE) && !logged.contains(KEY), "{logged}");
+}
