@@ -35,7 +35,11 @@ pub enum Command {
 #[derive(Args, Clone, Debug)]
 pub struct Run {
     /// Where the Nairi API is; `/api/public/v1` is added to it. HTTPS, or plain HTTP to a loopback address.
-    #[arg(long, env = "VAULTSECRET_API_URL", default_value = "https://api.nairi.ai")]
+    #[arg(
+        long,
+        env = "VAULTSECRET_API_URL",
+        default_value = "https://api.nairi.ai"
+    )]
     pub api_url: String,
 
     /// A file with CA certificates (PEM) to trust for the API, beside the system's.
@@ -55,7 +59,11 @@ pub struct Run {
     pub api_concurrency: u16,
 
     /// Watch this namespace only. Repeatable; without it all namespaces are watched.
-    #[arg(long = "watch-namespace", env = "VAULTSECRET_WATCH_NAMESPACE", value_delimiter = ',')]
+    #[arg(
+        long = "watch-namespace",
+        env = "VAULTSECRET_WATCH_NAMESPACE",
+        value_delimiter = ','
+    )]
     pub watch_namespaces: Vec<String>,
 
     /// After about how long a remote secret that is missing is looked for again.
@@ -104,18 +112,31 @@ mod tests {
 
     #[test]
     fn run_is_the_default_and_takes_the_same_flags() {
-        let bare = Cli::parse_from(["vaultsecret-operator", "--watch-namespace", "a", "--watch-namespace", "b"]);
+        let bare = Cli::parse_from([
+            "vaultsecret-operator",
+            "--watch-namespace",
+            "a",
+            "--watch-namespace",
+            "b",
+        ]);
         assert!(bare.command.is_none());
         assert_eq!(bare.run.watch_namespaces, ["a", "b"]);
         let named = Cli::parse_from(["vaultsecret-operator", "run", "--api-timeout", "1m"]);
-        let Some(Command::Run(run)) = named.command else { panic!("no run: {:?}", named.command) };
+        let Some(Command::Run(run)) = named.command else {
+            panic!("no run: {:?}", named.command)
+        };
         assert_eq!(run.api_timeout, Duration::from_secs(60));
         assert_eq!(run.concurrency, 32);
     }
 
     #[test]
     fn nonsense_is_refused() {
-        for args in [["--concurrency", "0"], ["--api-timeout", "soon"], ["--http-addr", "8080"], ["--log-format", "xml"]] {
+        for args in [
+            ["--concurrency", "0"],
+            ["--api-timeout", "soon"],
+            ["--http-addr", "8080"],
+            ["--log-format", "xml"],
+        ] {
             let args = ["vaultsecret-operator"].into_iter().chain(args);
             assert!(Cli::try_parse_from(args).is_err());
         }

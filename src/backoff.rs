@@ -33,7 +33,10 @@ mod tests {
     fn jitter_only_shortens_and_never_below_half() {
         for _ in 0..1000 {
             let jittered = jittered(LONGEST);
-            assert!(jittered <= LONGEST && jittered >= LONGEST / 2, "{jittered:?}");
+            assert!(
+                jittered <= LONGEST && jittered >= LONGEST / 2,
+                "{jittered:?}"
+            );
         }
     }
 }

@@ -43,7 +43,10 @@ impl ConnectionId {
         let name = reference.name.clone();
         match reference.kind {
             ConnectionKind::ClusterVaultConnection => Self::Cluster { name },
-            ConnectionKind::VaultConnection => Self::Namespaced { namespace: namespace.to_owned(), name },
+            ConnectionKind::VaultConnection => Self::Namespaced {
+                namespace: namespace.to_owned(),
+                name,
+            },
         }
     }
 }
@@ -95,8 +98,17 @@ pub struct Connections {
 impl Connections {
     /// Nothing known so far. `refused` is told of each connection whose key the API refused.
     #[must_use]
-    pub fn new(gates: Gates<ObjectRef<VaultSecret>>, refused: Box<dyn Fn(ConnectionId) + Send + Sync>) -> Self {
-        Self { known: RwLock::default(), health: Mutex::default(), failures: Mutex::default(), gates, refused }
+    pub fn new(
+        gates: Gates<ObjectRef<VaultSecret>>,
+        refused: Box<dyn Fn(ConnectionId) + Send + Sync>,
+    ) -> Self {
+        Self {
+            known: RwLock::default(),
+            health: Mutex::default(),
+            failures: Mutex::default(),
+            gates,
+            refused,
+        }
     }
 
     /// What is known of `id`; `None` until it was checked once.
@@ -109,13 +121,18 @@ impl Connections {
     #[must_use]
     pub fn credential(&self, key: ApiKey) -> Credential {
         let gate = self.gates.for_key(&key, Instant::now());
-        Credential { key: Arc::new(key), gate }
+        Credential {
+            key: Arc::new(key),
+            gate,
+        }
     }
 
     /// Replaces what is known of `id`; says whether that is news to its users.
     pub fn set(&self, id: ConnectionId, known: Known) -> bool {
         let news = |before: &Known| match (before, &known) {
-            (Known::Usable(before), Known::Usable(now)) => before.gate.key_id() != now.gate.key_id(),
+            (Known::Usable(before), Known::Usable(now)) => {
+                before.gate.key_id() != now.gate.key_id()
+            }
             (Known::Unusable(before), Known::Unusable(now)) => before != now,
             _ => true,
         };
@@ -134,7 +151,10 @@ impl Connections {
     /// Whether the API accepted this key, as far as it was asked.
     #[must_use]
     pub fn is_verified(&self, key: KeyId) -> bool {
-        self.health.lock().get(&key).is_some_and(|health| health.verified)
+        self.health
+            .lock()
+            .get(&key)
+            .is_some_and(|health| health.verified)
     }
 
     /// Asks to ask the API about a key: `Err` with the time left, where that was done less than `pause` ago.
@@ -146,7 +166,10 @@ impl Connections {
         let used = self.known.read();
         // Keys nobody uses any more are forgotten; there are few.
         all.retain(|id, _| {
-            *id == key || used.values().any(|known| matches!(known, Known::Usable(c) if c.gate.key_id() == *id))
+            *id == key
+                || used
+                    .values()
+                    .any(|known| matches!(known, Known::Usable(c) if c.gate.key_id() == *id))
         });
         let health = all.entry(key).or_default();
         match health.asked.map(|asked| asked.elapsed()) {
@@ -180,16 +203,25 @@ impl Connections {
     #[must_use]
     pub fn sharing(&self, key: KeyId) -> Vec<ConnectionId> {
         let shares = |known: &Known| matches!(known, Known::Usable(credential) if credential.gate.key_id() == key);
-        self.known.read().iter().filter(|(_, known)| shares(known)).map(|(id, _)| id.clone()).collect()
+        self.known
+            .read()
+            .iter()
+            .filter(|(_, known)| shares(known))
+            .map(|(id, _)| id.clone())
+            .collect()
     }
 
     /// Does at the key's gate what `error`, the answer to one of its requests, asks for.
     pub fn heed(&self, credential: &Credential, error: &Error) {
         match error.class() {
-            Class::Throttled { retry_after } => credential.gate.throttle(retry_after, Instant::now()),
+            Class::Throttled { retry_after } => {
+                credential.gate.throttle(retry_after, Instant::now())
+            }
             Class::Unauthorized => {
                 if credential.gate.refuse() {
-                    self.sharing(credential.gate.key_id()).into_iter().for_each(&self.refused);
+                    self.sharing(credential.gate.key_id())
+                        .into_iter()
+                        .for_each(&self.refused);
                 }
             }
             Class::Transient | Class::Rejected | Class::NotFound | Class::InvalidResponse => {}

@@ -74,7 +74,8 @@ impl Queues {
         match id {
             ConnectionId::Cluster { name } => self.cluster_connections.wake(ObjectRef::new(name)),
             ConnectionId::Namespaced { namespace, name } => {
-                self.connections.wake(ObjectRef::new(name).within(namespace));
+                self.connections
+                    .wake(ObjectRef::new(name).within(namespace));
             }
         }
     }

@@ -23,19 +23,45 @@ impl Events {
     /// Events in the name of this replica; each publish is given up after `limit`.
     #[must_use]
     pub fn new(client: Client, replica: &str, limit: Duration) -> Self {
-        let reporter = Reporter { controller: "vaultsecret-operator".to_owned(), instance: Some(replica.to_owned()) };
-        Self { recorder: Recorder::new(client, reporter), limit }
+        let reporter = Reporter {
+            controller: "vaultsecret-operator".to_owned(),
+            instance: Some(replica.to_owned()),
+        };
+        Self {
+            recorder: Recorder::new(client, reporter),
+            limit,
+        }
     }
 
     /// Publishes one event about `object`.
-    pub async fn publish(&self, object: ObjectReference, type_: EventType, reason: &str, action: &str, note: &str) {
+    pub async fn publish(
+        &self,
+        object: ObjectReference,
+        type_: EventType,
+        reason: &str,
+        action: &str,
+        note: &str,
+    ) {
         let note = note[..note.floor_char_boundary(NOTE_BYTES)].to_owned();
-        let event = Event { type_, reason: reason.to_owned(), note: Some(note), action: action.to_owned(), secondary: None };
-        let failure = match tokio::time::timeout(self.limit, self.recorder.publish(&event, &object)).await {
-            Ok(Ok(())) => return,
-            Ok(Err(error)) => brief(&error),
-            Err(_) => "it did not answer in time".to_owned(),
+        let event = Event {
+            type_,
+            reason: reason.to_owned(),
+            note: Some(note),
+            action: action.to_owned(),
+            secondary: None,
         };
-        warn!(namespace = object.namespace, name = object.name, reason, error = failure, "could not publish an event");
+        let failure =
+            match tokio::time::timeout(self.limit, self.recorder.publish(&event, &object)).await {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => brief(&error),
+                Err(_) => "it did not answer in time".to_owned(),
+            };
+        warn!(
+            namespace = object.namespace,
+            name = object.name,
+            reason,
+            error = failure,
+            "could not publish an event"
+        );
     }
 }

@@ -53,7 +53,9 @@ impl FingerprintKey {
     /// When the system has no randomness.
     pub fn generate() -> Result<Self, KeyError> {
         let mut bytes = Box::new([0; KEY_BYTES]);
-        SystemRandom::new().fill(bytes.as_mut_slice()).map_err(|_| KeyError::Random)?;
+        SystemRandom::new()
+            .fill(bytes.as_mut_slice())
+            .map_err(|_| KeyError::Random)?;
         Ok(Self::new(bytes))
     }
 
@@ -62,13 +64,17 @@ impl FingerprintKey {
     /// # Errors
     /// When the length is another: a shorter key would be a weak one, a longer one is not ours.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, KeyError> {
-        let bytes = <[u8; KEY_BYTES]>::try_from(bytes).map_err(|_| KeyError::Length(bytes.len()))?;
+        let bytes =
+            <[u8; KEY_BYTES]>::try_from(bytes).map_err(|_| KeyError::Length(bytes.len()))?;
         Ok(Self::new(Box::new(bytes)))
     }
 
     fn new(bytes: Box<[u8; KEY_BYTES]>) -> Self {
         let key = hmac::Key::new(hmac::HMAC_SHA256, bytes.as_slice());
-        Self { bytes: SecretBox::new(bytes), key }
+        Self {
+            bytes: SecretBox::new(bytes),
+            key,
+        }
     }
 
     /// The key's bytes, for the Secret that keeps it.
@@ -80,7 +86,11 @@ impl FingerprintKey {
     /// The fingerprint of `value` for one object and remote secret.
     #[must_use]
     pub fn of(&self, binding: Binding<'_>, value: &SecretString) -> String {
-        let Binding { uid, vault_id, secret_id } = binding;
+        let Binding {
+            uid,
+            vault_id,
+            secret_id,
+        } = binding;
         let mut context = hmac::Context::with_key(&self.key);
         for part in [uid, vault_id, secret_id, value.expose_secret()] {
             context.update(&(part.len() as u64).to_be_bytes());
@@ -96,13 +106,23 @@ mod tests {
     use proptest::prelude::*;
 
     fn of(key: &FingerprintKey, uid: &str, vault_id: &str, secret_id: &str, value: &str) -> String {
-        key.of(Binding { uid, vault_id, secret_id }, &SecretString::from(value))
+        key.of(
+            Binding {
+                uid,
+                vault_id,
+                secret_id,
+            },
+            &SecretString::from(value),
+        )
     }
 
     #[test]
     fn a_key_of_another_length_is_refused() {
         for length in [0, 16, 31, 33, 64] {
-            assert_eq!(FingerprintKey::from_bytes(&vec![7; length]).err(), Some(KeyError::Length(length)));
+            assert_eq!(
+                FingerprintKey::from_bytes(&vec![7; length]).err(),
+                Some(KeyError::Length(length))
+            );
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use kube::core::Selector;
+use kube::core::{Selector, SelectorExt as _};
 
 use crate::api::Grant;
 
@@ -12,15 +12,28 @@ const EVERY_VAULT: &str = "*";
 
 /// Whether one of `grants` lets `namespace`, with these `labels`, use `vault_id`.
 #[must_use]
-pub fn permit(grants: &[Grant], namespace: &str, labels: &BTreeMap<String, String>, vault_id: &str) -> bool {
+pub fn permit(
+    grants: &[Grant],
+    namespace: &str,
+    labels: &BTreeMap<String, String>,
+    vault_id: &str,
+) -> bool {
     grants.iter().any(|grant| {
-        let Grant { namespaces, namespace_selector, vault_ids } = grant;
+        let Grant {
+            namespaces,
+            namespace_selector,
+            vault_ids,
+        } = grant;
         let vault = match vault_ids.as_slice() {
             [only] if only == EVERY_VAULT => true,
             ids => ids.iter().any(|id| id == vault_id),
         };
         let named = namespaces.iter().any(|name| name == namespace);
-        let selected = || namespace_selector.as_ref().is_some_and(|selector| selects(selector, labels));
+        let selected = || {
+            namespace_selector
+                .as_ref()
+                .is_some_and(|selector| selects(selector, labels))
+        };
         vault && (named || selected())
     })
 }
@@ -28,8 +41,14 @@ pub fn permit(grants: &[Grant], namespace: &str, labels: &BTreeMap<String, Strin
 /// Whether `selector` matches; one that is empty or that nobody can read matches nothing, though
 /// Kubernetes' own rule is that an empty selector matches everything.
 fn selects(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
-    let empty = selector.match_labels.as_ref().is_none_or(BTreeMap::is_empty)
-        && selector.match_expressions.as_ref().is_none_or(Vec::is_empty);
+    let empty = selector
+        .match_labels
+        .as_ref()
+        .is_none_or(BTreeMap::is_empty)
+        && selector
+            .match_expressions
+            .as_ref()
+            .is_none_or(Vec::is_empty);
     !empty && Selector::try_from(selector.clone()).is_ok_and(|selector| selector.matches(labels))
 }
 
@@ -40,7 +59,12 @@ mod tests {
 
     fn permits(grants: Value, namespace: &str, labels: Value, vault: &str) -> bool {
         let grants: Vec<Grant> = serde_json::from_value(grants).expect("grants");
-        permit(&grants, namespace, &serde_json::from_value(labels).expect("labels"), vault)
+        permit(
+            &grants,
+            namespace,
+            &serde_json::from_value(labels).expect("labels"),
+            vault,
+        )
     }
 
     #[test]
@@ -67,18 +91,48 @@ mod tests {
 
     #[test]
     fn a_star_means_every_vault_only_alone() {
-        assert!(permits(json!([{"namespaces": ["a"], "vaultIds": ["*"]}]), "a", json!({}), "vlt_9"));
-        assert!(!permits(json!([{"namespaces": ["a"], "vaultIds": ["*", "vlt_1"]}]), "a", json!({}), "vlt_9"));
-        assert!(!permits(json!([{"namespaces": ["a"], "vaultIds": []}]), "a", json!({}), "vlt_9"));
+        assert!(permits(
+            json!([{"namespaces": ["a"], "vaultIds": ["*"]}]),
+            "a",
+            json!({}),
+            "vlt_9"
+        ));
+        assert!(!permits(
+            json!([{"namespaces": ["a"], "vaultIds": ["*", "vlt_1"]}]),
+            "a",
+            json!({}),
+            "vlt_9"
+        ));
+        assert!(!permits(
+            json!([{"namespaces": ["a"], "vaultIds": []}]),
+            "a",
+            json!({}),
+            "vlt_9"
+        ));
     }
 
     #[test]
     fn a_selector_lets_in_by_label_and_an_empty_one_nobody() {
-        let by_label = json!([{"namespaceSelector": {"matchLabels": {"team": "x"}}, "vaultIds": ["*"]}]);
-        assert!(permits(by_label.clone(), "a", json!({"team": "x", "b": "c"}), "v"));
+        let by_label =
+            json!([{"namespaceSelector": {"matchLabels": {"team": "x"}}, "vaultIds": ["*"]}]);
+        assert!(permits(
+            by_label.clone(),
+            "a",
+            json!({"team": "x", "b": "c"}),
+            "v"
+        ));
         assert!(!permits(by_label, "a", json!({"team": "y"}), "v"));
-        for empty in [json!({}), json!({"matchLabels": {}}), json!({"matchLabels": {}, "matchExpressions": []})] {
-            assert!(!permits(json!([{"namespaceSelector": empty, "vaultIds": ["*"]}]), "a", json!({"team": "x"}), "v"));
+        for empty in [
+            json!({}),
+            json!({"matchLabels": {}}),
+            json!({"matchLabels": {}, "matchExpressions": []}),
+        ] {
+            assert!(!permits(
+                json!([{"namespaceSelector": empty, "vaultIds": ["*"]}]),
+                "a",
+                json!({"team": "x"}),
+                "v"
+            ));
         }
         let unreadable = json!([{"namespaceSelector": {"matchExpressions": [{"key": "a", "operator": "Near"}]}, "vaultIds": ["*"]}]);
         assert!(!permits(unreadable, "a", json!({"a": "b"}), "v"));
@@ -90,8 +144,18 @@ mod tests {
             "matchLabels": {"team": "x"},
             "matchExpressions": [{"key": "env", "operator": "NotIn", "values": ["dev"]}],
         }, "vaultIds": ["*"]}]);
-        assert!(permits(grants.clone(), "a", json!({"team": "x", "env": "prod"}), "v"));
-        assert!(!permits(grants.clone(), "a", json!({"team": "x", "env": "dev"}), "v"));
+        assert!(permits(
+            grants.clone(),
+            "a",
+            json!({"team": "x", "env": "prod"}),
+            "v"
+        ));
+        assert!(!permits(
+            grants.clone(),
+            "a",
+            json!({"team": "x", "env": "dev"}),
+            "v"
+        ));
         assert!(!permits(grants, "a", json!({"env": "prod"}), "v"));
     }
 }

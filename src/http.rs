@@ -36,7 +36,10 @@ pub async fn serve(
         if ready.load(Ordering::Relaxed) {
             (StatusCode::OK, "ok\n")
         } else {
-            (StatusCode::SERVICE_UNAVAILABLE, "waiting for the first list of every watched kind\n")
+            (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "waiting for the first list of every watched kind\n",
+            )
         }
     };
     let metrics = move || async move {
@@ -49,5 +52,7 @@ pub async fn serve(
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics));
-    axum::serve(listener, routes).with_graceful_shutdown(ending).await
+    axum::serve(listener, routes)
+        .with_graceful_shutdown(ending)
+        .await
 }

@@ -45,7 +45,12 @@ impl Ledger {
 
     /// Remembers `status`: written at `resource_version`, or still to be written.
     pub fn remember(&self, uid: &str, status: VaultSecretStatus, resource_version: Option<String>) {
-        self.update(uid, |entry| entry.latest = Some(Latest { status, resource_version }));
+        self.update(uid, |entry| {
+            entry.latest = Some(Latest {
+                status,
+                resource_version,
+            })
+        });
     }
 
     /// Marks `fields` as possibly sent. Call it before the request leaves.
@@ -71,7 +76,10 @@ impl Ledger {
     /// The server shows the status that was still to be written: its write had gone through after all.
     pub fn caught_up(&self, uid: &str) {
         if let Some(entry) = self.0.lock().get_mut(uid)
-            && entry.latest.as_ref().is_some_and(|latest| latest.resource_version.is_none())
+            && entry
+                .latest
+                .as_ref()
+                .is_some_and(|latest| latest.resource_version.is_none())
         {
             entry.latest = None;
         }
@@ -97,7 +105,10 @@ impl Ledger {
     /// The cache now shows the object at `resource_version`: our own status gives way once that is as new.
     pub fn cached(&self, uid: &str, resource_version: &str) {
         if let Some(entry) = self.0.lock().get_mut(uid)
-            && let Some(Latest { resource_version: Some(written), .. }) = &entry.latest
+            && let Some(Latest {
+                resource_version: Some(written),
+                ..
+            }) = &entry.latest
             && at_least(resource_version, written)
         {
             entry.latest = None;
@@ -127,21 +138,33 @@ fn at_least(a: &str, b: &str) -> bool {
 mod tests {
     use super::*;
 
-    const VALUE: Fields = Fields { value: true, allowed_domains: false };
-    const DOMAINS: Fields = Fields { value: false, allowed_domains: true };
+    const VALUE: Fields = Fields {
+        value: true,
+        allowed_domains: false,
+    };
+    const DOMAINS: Fields = Fields {
+        value: false,
+        allowed_domains: true,
+    };
 
     #[test]
     fn our_status_outranks_the_cache_until_the_cache_is_as_new() {
         let ledger = Ledger::default();
         ledger.remember("u", VaultSecretStatus::default(), Some("100".into()));
         ledger.cached("u", "99");
-        assert!(ledger.entry("u").latest.is_some(), "an older object says nothing of our write");
+        assert!(
+            ledger.entry("u").latest.is_some(),
+            "an older object says nothing of our write"
+        );
         ledger.cached("u", "100");
         assert!(ledger.entry("u").latest.is_none());
 
         ledger.remember("u", VaultSecretStatus::default(), Some("100".into()));
         ledger.cached("u", "1001");
-        assert!(ledger.entry("u").latest.is_none(), "versions are numbers, not text");
+        assert!(
+            ledger.entry("u").latest.is_none(),
+            "versions are numbers, not text"
+        );
     }
 
     #[test]

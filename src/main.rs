@@ -14,9 +14,15 @@ fn main() -> ExitCode {
     let outcome = match cli.command {
         None => operate(cli.run),
         Some(Command::Run(args)) => operate(*args),
-        Some(Command::Crds { output_dir: Some(dir) }) => crds::write(&dir).map_err(|error| format!("{}: {error}", dir.display())),
+        Some(Command::Crds {
+            output_dir: Some(dir),
+        }) => crds::write(&dir).map_err(|error| format!("{}: {error}", dir.display())),
         Some(Command::Crds { output_dir: None }) => print(&crds::yaml()),
-        Some(Command::Version) => print(concat!("vaultsecret-operator ", env!("CARGO_PKG_VERSION"), "\n")),
+        Some(Command::Version) => print(concat!(
+            "vaultsecret-operator ",
+            env!("CARGO_PKG_VERSION"),
+            "\n"
+        )),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -28,14 +34,19 @@ fn main() -> ExitCode {
 }
 
 fn print(text: &str) -> Result<(), String> {
-    std::io::stdout().write_all(text.as_bytes()).map_err(|error| error.to_string())
+    std::io::stdout()
+        .write_all(text.as_bytes())
+        .map_err(|error| error.to_string())
 }
 
 fn operate(args: Run) -> Result<(), String> {
     telemetry::start(args.log_format, &args.log_filter).map_err(|error| error.to_string())?;
     // kube and reqwest both use rustls; with one provider for the process neither has to choose.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| error.to_string())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| error.to_string())?;
     let outcome = runtime.block_on(run::run(args));
     // Whatever still runs was given its time.
     runtime.shutdown_background();

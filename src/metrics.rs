@@ -20,7 +20,7 @@ use prometheus_client::{
 use std::collections::BTreeMap;
 
 use crate::{
-    api::{Class, Reason, Status},
+    api::{Class, Reason},
     connections::Connections,
     context::Queues,
     nairi::Method,
@@ -91,15 +91,46 @@ impl Metrics {
             drift: Family::default(),
         };
         let mut registry = Registry::with_prefix("vaultsecret");
-        let Self { reconciles, reconcile_duration, requests, request_duration, patched_fields, propagation, drift } =
-            metrics.clone();
+        let Self {
+            reconciles,
+            reconcile_duration,
+            requests,
+            request_duration,
+            patched_fields,
+            propagation,
+            drift,
+        } = metrics.clone();
         registry.register("reconcile", "Reconciles, by how they ended", reconciles);
-        registry.register("reconcile_duration_seconds", "How long reconciles took", reconcile_duration);
-        registry.register("api_requests", "Requests to the Nairi API, by method and status code", requests);
-        registry.register("api_request_duration_seconds", "How long requests to the Nairi API took", request_duration);
-        registry.register("patched_fields", "Fields sent to the Nairi API and confirmed", patched_fields);
-        registry.register("propagation_seconds", "From a change being seen to the PATCH being confirmed", propagation);
-        registry.register("drift", "Changes by somebody else, by what was done about them", drift);
+        registry.register(
+            "reconcile_duration_seconds",
+            "How long reconciles took",
+            reconcile_duration,
+        );
+        registry.register(
+            "api_requests",
+            "Requests to the Nairi API, by method and status code",
+            requests,
+        );
+        registry.register(
+            "api_request_duration_seconds",
+            "How long requests to the Nairi API took",
+            request_duration,
+        );
+        registry.register(
+            "patched_fields",
+            "Fields sent to the Nairi API and confirmed",
+            patched_fields,
+        );
+        registry.register(
+            "propagation_seconds",
+            "From a change being seen to the PATCH being confirmed",
+            propagation,
+        );
+        registry.register(
+            "drift",
+            "Changes by somebody else, by what was done about them",
+            drift,
+        );
         let build = vec![("version", env!("CARGO_PKG_VERSION"))];
         registry.register("build", "The running version", Info::new(build));
         (metrics, registry)
@@ -110,7 +141,9 @@ impl Metrics {
         let result = match verdict {
             Verdict::Synced(_) => "synced",
             Verdict::Drifted { .. } => {
-                self.drift.get_or_create(&ActionLabel { action: "reported" }).inc();
+                self.drift
+                    .get_or_create(&ActionLabel { action: "reported" })
+                    .inc();
                 "drifted"
             }
             Verdict::Blocked { refusal, .. } => match refusal.reason.class() {
@@ -127,27 +160,41 @@ impl Metrics {
 
     /// A reconcile panicked.
     pub fn panicked(&self) {
-        self.reconciles.get_or_create(&ResultLabel { result: "panicked" }).inc();
+        self.reconciles
+            .get_or_create(&ResultLabel { result: "panicked" })
+            .inc();
     }
 
     /// A request to the Nairi API ended.
     pub fn requested(&self, method: Method, code: &'static str, took: Duration) {
         let method = method.as_str();
-        self.requests.get_or_create(&RequestLabels { method, code }).inc();
-        self.request_duration.get_or_create(&MethodLabel { method }).observe(took.as_secs_f64());
+        self.requests
+            .get_or_create(&RequestLabels { method, code })
+            .inc();
+        self.request_duration
+            .get_or_create(&MethodLabel { method })
+            .observe(took.as_secs_f64());
     }
 
     /// A PATCH was confirmed, this long after its cause was seen.
     pub fn patched(&self, fields: Fields, after: Duration) {
         for field in fields.names() {
-            self.patched_fields.get_or_create(&FieldLabel { field: field.as_str() }).inc();
+            self.patched_fields
+                .get_or_create(&FieldLabel {
+                    field: field.as_str(),
+                })
+                .inc();
         }
         self.propagation.observe(after.as_secs_f64());
     }
 
     /// Somebody else's change was put right.
     pub fn drift_corrected(&self) {
-        self.drift.get_or_create(&ActionLabel { action: "corrected" }).inc();
+        self.drift
+            .get_or_create(&ActionLabel {
+                action: "corrected",
+            })
+            .inc();
     }
 }
 
@@ -171,21 +218,43 @@ impl Collector for Live {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let mut objects = BTreeMap::<ReadyLabels, i64>::new();
         for object in self.stores.objects.state() {
-            let reason = object.status.as_ref().and_then(ready_reason).unwrap_or(Reason::Pending);
-            *objects.entry(ReadyLabels { ready: reason.status().as_str(), reason: reason.as_str() }).or_default() += 1;
+            let reason = object
+                .status
+                .as_ref()
+                .and_then(ready_reason)
+                .unwrap_or(Reason::Pending);
+            *objects
+                .entry(ReadyLabels {
+                    ready: reason.status().as_str(),
+                    reason: reason.as_str(),
+                })
+                .or_default() += 1;
         }
         let family = Family::<ReadyLabels, Gauge<i64, AtomicI64>>::default();
         for (labels, count) in objects {
             family.get_or_create(&labels).set(count);
         }
-        let descriptor = encoder.encode_descriptor("objects", "VaultSecrets, by their Ready condition", None, family.metric_type())?;
+        let descriptor = encoder.encode_descriptor(
+            "objects",
+            "VaultSecrets, by their Ready condition",
+            None,
+            family.metric_type(),
+        )?;
         family.encode(descriptor)?;
         let mut gauge = |name, help, value: usize| {
             let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)
         };
-        gauge("queue_depth", "VaultSecrets that are due", self.queues.objects.depth())?;
-        gauge("gates_closed", "API keys with which nothing may be sent now", self.connections.gates().closed_count(Instant::now()))
+        gauge(
+            "queue_depth",
+            "VaultSecrets that are due",
+            self.queues.objects.depth(),
+        )?;
+        gauge(
+            "gates_closed",
+            "API keys with which nothing may be sent now",
+            self.connections.gates().closed_count(Instant::now()),
+        )
     }
 }
 

@@ -31,7 +31,10 @@ pub struct Queue<K: Resource<DynamicType = ()> + 'static> {
 
 impl<K: Resource<DynamicType = ()> + 'static> Clone for Queue<K> {
     fn clone(&self) -> Self {
-        Self { due: Arc::clone(&self.due), sender: self.sender.clone() }
+        Self {
+            due: Arc::clone(&self.due),
+            sender: self.sender.clone(),
+        }
     }
 }
 
@@ -40,12 +43,21 @@ impl<K: Resource<DynamicType = ()> + 'static> Queue<K> {
     #[must_use]
     pub fn new() -> (Self, mpsc::UnboundedReceiver<ObjectRef<K>>) {
         let (sender, receiver) = mpsc::unbounded();
-        (Self { due: Arc::default(), sender }, receiver)
+        (
+            Self {
+                due: Arc::default(),
+                sender,
+            },
+            receiver,
+        )
     }
 
     /// Makes `object` due now.
     pub fn wake(&self, object: ObjectRef<K>) {
-        self.due.lock().entry(object.clone()).or_insert_with(Instant::now);
+        self.due
+            .lock()
+            .entry(object.clone())
+            .or_insert_with(Instant::now);
         // Sent even where it is waiting already: the reconciler may be about to take that entry. Its
         // scheduler keeps one message an object. The receiver is gone only while the process ends.
         let _ = self.sender.unbounded_send(object);
@@ -58,7 +70,11 @@ impl<K: Resource<DynamicType = ()> + 'static> Queue<K> {
 
     /// Lets `object`, taken and not finished, count as due since `since` when it is woken again.
     pub fn keep(&self, object: &ObjectRef<K>, since: Instant) {
-        self.due.lock().entry(object.clone()).and_modify(|due| *due = since.min(*due)).or_insert(since);
+        self.due
+            .lock()
+            .entry(object.clone())
+            .and_modify(|due| *due = since.min(*due))
+            .or_insert(since);
     }
 
     /// Forgets that `object` is due: it is gone.

@@ -17,16 +17,10 @@ pub mod verdict;
 
 mod conclude;
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 use kube::{Resource as _, ResourceExt as _};
-use kube_runtime::{
-    controller::Action,
-    reflector::{Lookup as _, ObjectRef},
-};
+use kube_runtime::{controller::Action, reflector::ObjectRef};
 use secrecy::SecretString;
 use tracing::debug;
 
@@ -53,9 +47,11 @@ const MOST_STEPS: usize = 10;
 /// Reconciles one object.
 pub async fn reconcile(object: Arc<VaultSecret>, ctx: Arc<Context>) -> Action {
     let began = Instant::now();
-    let key = object.to_object_ref(());
+    let key = ObjectRef::from_obj(&*object);
     let due = ctx.queues.objects.take(&key);
-    let Some(uid) = object.uid() else { return Action::await_change() };
+    let Some(uid) = object.uid() else {
+        return Action::await_change();
+    };
     if object.meta().deletion_timestamp.is_some() {
         return Action::await_change();
     }
@@ -64,18 +60,36 @@ pub async fn reconcile(object: Arc<VaultSecret>, ctx: Arc<Context>) -> Action {
         Some(latest) => latest.status.clone(),
         None => object.status.clone().unwrap_or_default(),
     };
-    let mut pass = Pass { ctx: &ctx, object: &object, key: &key, uid: &uid, entry: &entry, due, permit: None, read: None, confirmed: None, notes: Vec::new() };
-    let verdict = tokio::time::timeout(ctx.settings.reconcile_timeout, pass.run(&previous)).await.unwrap_or_else(|_| {
-        let message = "The change took too long to be carried out. It is tried again.";
-        Verdict::Blocked {
-            refusal: Refusal::new(Reason::ApiUnavailable, message).retried(Retry::Backoff),
-            pending: Fields::NONE,
-            confirmed: pass.confirmed.take(),
-        }
-    });
+    let mut pass = Pass {
+        ctx: &ctx,
+        object: &object,
+        key: &key,
+        uid: &uid,
+        entry: &entry,
+        due,
+        permit: None,
+        read: None,
+        confirmed: None,
+        notes: Vec::new(),
+    };
+    let verdict = tokio::time::timeout(ctx.settings.reconcile_timeout, pass.run(&previous))
+        .await
+        .unwrap_or_else(|_| {
+            let message = "The change took too long to be carried out. It is tried again.";
+            Verdict::Blocked {
+                refusal: Refusal::new(Reason::ApiUnavailable, message).retried(Retry::Backoff),
+                pending: Fields::NONE,
+                confirmed: pass.confirmed.take(),
+            }
+        });
     let Pass { permit, notes, .. } = pass;
     drop(permit);
-    debug!(namespace = object.namespace(), name = object.name_any(), ?verdict, "reconciled");
+    debug!(
+        namespace = object.namespace(),
+        name = object.name_any(),
+        ?verdict,
+        "reconciled"
+    );
     if matches!(verdict, Verdict::Waiting) {
         ctx.queues.objects.keep(&key, due);
     }
@@ -117,8 +131,20 @@ impl Pass<'_> {
         let mut observed = observe::recorded(ctx, object, &desired, status, self.entry);
         for _ in 0..MOST_STEPS {
             match plan::plan(&desired, &observed, ctx.settings.resync_interval) {
-                Plan::Settled(confirmed) => return Ok(Verdict::Synced(self.settle(confirmed, status))),
-                Plan::Report { confirmed, drift, pending } => return Ok(Verdict::Drifted { confirmed, drift, pending }),
+                Plan::Settled(confirmed) => {
+                    return Ok(Verdict::Synced(self.settle(confirmed, status)));
+                }
+                Plan::Report {
+                    confirmed,
+                    drift,
+                    pending,
+                } => {
+                    return Ok(Verdict::Drifted {
+                        confirmed,
+                        drift,
+                        pending,
+                    });
+                }
                 Plan::Refuse(refusal) => return Err(refusal.verdict()),
                 Plan::ReadSource => {
                     let value = self.read_source(&connection).await?;
@@ -126,12 +152,21 @@ impl Pass<'_> {
                     desired.value = Value::Read(value);
                 }
                 Plan::Look => observed.remote = self.look(&connection, &desired, &observed)?,
-                Plan::ReadRemote { secret_id } => observed.remote = self.read_remote(&connection, &secret_id).await?,
-                Plan::Patch(change) => self.patch(&connection, &desired, &mut observed, change).await?,
+                Plan::ReadRemote { secret_id } => {
+                    observed.remote = self.read_remote(&connection, &secret_id).await?
+                }
+                Plan::Patch(change) => {
+                    self.patch(&connection, &desired, &mut observed, change)
+                        .await?
+                }
             }
         }
-        let message = "The secret in Nairi keeps changing while it is being written. It is tried again.";
-        Err(self.blocked(Refusal::new(Reason::ApiUnavailable, message).retried(Retry::Backoff), Fields::NONE))
+        let message =
+            "The secret in Nairi keeps changing while it is being written. It is tried again.";
+        Err(self.blocked(
+            Refusal::new(Reason::ApiUnavailable, message).retried(Retry::Backoff),
+            Fields::NONE,
+        ))
     }
 
     /// Reads the value. An open gate whose slots are all taken is waited for first, so that the value is
@@ -142,23 +177,45 @@ impl Pass<'_> {
         {
             return Err(verdict);
         }
-        let (value, version) = resolve::value(self.ctx, self.object).await.map_err(|refusal| self.blocked(refusal, Fields::NONE))?;
+        let (value, version) = resolve::value(self.ctx, self.object)
+            .await
+            .map_err(|refusal| self.blocked(refusal, Fields::NONE))?;
         self.read = Some(version);
         Ok(value)
     }
 
-    fn look(&mut self, connection: &ConnectionId, desired: &Desired, observed: &Observed) -> Result<Remote, Verdict> {
+    fn look(
+        &mut self,
+        connection: &ConnectionId,
+        desired: &Desired,
+        observed: &Observed,
+    ) -> Result<Remote, Verdict> {
         let credential = self.admitted(connection, Fields::NONE)?;
-        let Some(permit) = self.permit.take() else { return Err(Verdict::Waiting) };
-        let bound = observed.confirmed.as_ref().map(|confirmed| confirmed.secret_id.as_str());
-        match self.ctx.vaults.look(&credential, permit, &desired.target, bound, (self.key, self.due)) {
+        let Some(permit) = self.permit.take() else {
+            return Err(Verdict::Waiting);
+        };
+        let bound = observed
+            .confirmed
+            .as_ref()
+            .map(|confirmed| confirmed.secret_id.as_str());
+        match self.ctx.vaults.look(
+            &credential,
+            permit,
+            &desired.target,
+            bound,
+            (self.key, self.due),
+        ) {
             Look::Shown(remote) => Ok(remote),
             Look::Awaited => Err(Verdict::Waiting),
             Look::Failed(error) => Err(self.blocked(self.failure(&error), Fields::NONE)),
         }
     }
 
-    async fn read_remote(&mut self, connection: &ConnectionId, secret_id: &str) -> Result<Remote, Verdict> {
+    async fn read_remote(
+        &mut self,
+        connection: &ConnectionId,
+        secret_id: &str,
+    ) -> Result<Remote, Verdict> {
         let credential = self.admitted(connection, Fields::NONE)?;
         self.current()?;
         match apply::read(self.ctx, self.request(&credential), secret_id).await {
@@ -180,12 +237,16 @@ impl Pass<'_> {
         self.current()?;
         let value = match (&desired.value, &self.read) {
             (Value::Read(value), Some(version)) => {
-                let fingerprint = observe::fingerprint(self.ctx, self.object, &change.secret_id, value);
+                let fingerprint =
+                    observe::fingerprint(self.ctx, self.object, &change.secret_id, value);
                 Some((value, fingerprint, version.clone()))
             }
             _ => None,
         };
-        let content = Content { value, allowed_domains: desired.allowed_domains.as_ref() };
+        let content = Content {
+            value,
+            allowed_domains: desired.allowed_domains.as_ref(),
+        };
         match apply::patch(self.ctx, self.request(&credential), change, content).await {
             Ok(applied) => {
                 self.notes.extend(applied.notes);
@@ -217,21 +278,33 @@ impl Pass<'_> {
             self.object.spec.vault_id
         );
         let again = Retry::Every(self.ctx.settings.resync_interval);
-        Refusal::new(Reason::RemoteNotFound, message).retried(again).unbound().verdict()
+        Refusal::new(Reason::RemoteNotFound, message)
+            .retried(again)
+            .unbound()
+            .verdict()
     }
 
     /// The connection's key and a slot at its gate.
-    fn admitted(&mut self, connection: &ConnectionId, pending: Fields) -> Result<Credential, Verdict> {
-        let credential = resolve::credential(self.ctx, connection).map_err(|verdict| match verdict {
-            Verdict::Blocked { refusal, .. } => self.blocked(refusal, pending),
-            verdict => verdict,
-        })?;
+    fn admitted(
+        &mut self,
+        connection: &ConnectionId,
+        pending: Fields,
+    ) -> Result<Credential, Verdict> {
+        let credential =
+            resolve::credential(self.ctx, connection).map_err(|verdict| match verdict {
+                Verdict::Blocked { refusal, .. } => self.blocked(refusal, pending),
+                verdict => verdict,
+            })?;
         self.admit(&credential, pending)?;
         Ok(credential)
     }
 
     fn admit(&mut self, credential: &Credential, pending: Fields) -> Result<(), Verdict> {
-        if self.permit.as_ref().is_some_and(|permit| permit.gate().key_id() == credential.gate.key_id()) {
+        if self
+            .permit
+            .as_ref()
+            .is_some_and(|permit| permit.gate().key_id() == credential.gate.key_id())
+        {
             return Ok(());
         }
         match credential.gate.admit(self.key, Instant::now()) {
@@ -262,7 +335,9 @@ impl Pass<'_> {
     fn settle(&self, mut confirmed: Confirmed, status: &VaultSecretStatus) -> Confirmed {
         if let Some(version) = &self.read {
             self.ctx.ledger.checked(self.uid, version);
-            if self.confirmed.is_some() || status.observed_generation != self.object.metadata.generation {
+            if self.confirmed.is_some()
+                || status.observed_generation != self.object.metadata.generation
+            {
                 confirmed.source_version = Some(version.clone());
             }
         }
@@ -270,14 +345,28 @@ impl Pass<'_> {
     }
 
     fn request<'a>(&'a self, credential: &'a Credential) -> Request<'a> {
-        Request { uid: self.uid, vault_id: &self.object.spec.vault_id, credential, due: self.due }
+        Request {
+            uid: self.uid,
+            vault_id: &self.object.spec.vault_id,
+            credential,
+            due: self.due,
+        }
     }
 
     fn failure(&self, error: &crate::nairi::Error) -> Refusal {
-        failure::refusal(error, &self.object.spec.vault_id, self.ctx.settings.resync_interval, Instant::now())
+        failure::refusal(
+            error,
+            &self.object.spec.vault_id,
+            self.ctx.settings.resync_interval,
+            Instant::now(),
+        )
     }
 
     fn blocked(&self, refusal: Refusal, pending: Fields) -> Verdict {
-        Verdict::Blocked { refusal, pending, confirmed: self.confirmed.clone() }
+        Verdict::Blocked {
+            refusal,
+            pending,
+            confirmed: self.confirmed.clone(),
+        }
     }
 }

@@ -100,7 +100,9 @@ pub async fn run(args: Run) -> Result<(), Error> {
     match tokio::time::timeout(GRACE, operator).await {
         Ok(outcome) => outcome,
         Err(_) => {
-            warn!("what was under way did not finish in time; it is taken up again at the next start");
+            warn!(
+                "what was under way did not finish in time; it is taken up again at the next start"
+            );
             Ok(())
         }
     }
@@ -109,29 +111,47 @@ pub async fn run(args: Run) -> Result<(), Error> {
 async fn operate(args: Run, ending: watch::Receiver<bool>) -> Result<(), Error> {
     let (metrics, mut registry) = Metrics::new();
     let client = kubernetes().await?;
-    let namespace = args.namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
+    let namespace = args
+        .namespace
+        .clone()
+        .unwrap_or_else(|| client.default_namespace().to_owned());
     let replica = replica();
     let nairi = nairi::Client::new(nairi::Config {
         base_url: args.api_url.clone(),
         ca_file: args.api_ca_file.clone(),
         allow_insecure_http: args.allow_insecure_http,
         timeout: args.api_timeout,
-        user_agent: format!("vaultsecret-operator/{} ({replica})", env!("CARGO_PKG_VERSION")),
+        user_agent: format!(
+            "vaultsecret-operator/{} ({replica})",
+            env!("CARGO_PKG_VERSION")
+        ),
         observer: {
             let metrics = metrics.clone();
             Arc::new(move |method, code, took| metrics.requested(method, code, took))
         },
     })?;
-    let listener = TcpListener::bind(args.http_addr).await.map_err(|error| Error::Port { addr: args.http_addr, error })?;
+    let listener = TcpListener::bind(args.http_addr)
+        .await
+        .map_err(|error| Error::Port {
+            addr: args.http_addr,
+            error,
+        })?;
     let addr = listener.local_addr()?;
 
     let (objects, due_objects) = Queue::new();
     let (connections, due_connections) = Queue::new();
     let (cluster_connections, due_cluster_connections) = Queue::new();
-    let queues = Queues { objects, connections, cluster_connections };
+    let queues = Queues {
+        objects,
+        connections,
+        cluster_connections,
+    };
     let known = Arc::new({
         let (wake, refused) = (queues.objects.clone(), queues.clone());
-        let gates = nairi::Gates::new(args.api_concurrency.into(), Arc::new(move |object| wake.wake(object)))?;
+        let gates = nairi::Gates::new(
+            args.api_concurrency.into(),
+            Arc::new(move |object| wake.wake(object)),
+        )?;
         Connections::new(gates, Box::new(move |id| refused.wake_connection(&id)))
     });
     let writers = Writers::default();
@@ -145,7 +165,12 @@ async fn operate(args: Run, ending: watch::Receiver<bool>) -> Result<(), Error> 
     // These run until this function returns, and end with it.
     let mut parts = JoinSet::new();
     let ready = Arc::new(AtomicBool::new(false));
-    let serving = http::serve(listener, registry, Arc::clone(&ready), ended(ending.clone()));
+    let serving = http::serve(
+        listener,
+        registry,
+        Arc::clone(&ready),
+        ended(ending.clone()),
+    );
     parts.spawn(async move {
         let _ = serving.await;
         "the HTTP server"
@@ -156,10 +181,17 @@ async fn operate(args: Run, ending: watch::Receiver<bool>) -> Result<(), Error> 
         wait_for_crds(&client).await;
         fingerprint_key(&client, &namespace).await
     };
-    let Some(fingerprints) = unless_ended(&ending, prepared).await else { return Ok(()) };
+    let Some(fingerprints) = unless_ended(&ending, prepared).await else {
+        return Ok(());
+    };
     let fingerprints = Arc::new(fingerprints);
     let ctx = Arc::new(Context {
-        vaults: Arc::new(Vaults::new(nairi.clone(), Arc::clone(&known), stores.objects.clone(), queues.objects.clone())),
+        vaults: Arc::new(Vaults::new(
+            nairi.clone(),
+            Arc::clone(&known),
+            stores.objects.clone(),
+            queues.objects.clone(),
+        )),
         events: Events::new(client.clone(), &replica, KUBE_TIMEOUT),
         settings: Settings {
             kube_timeout: KUBE_TIMEOUT,
@@ -187,7 +219,10 @@ async fn operate(args: Run, ending: watch::Receiver<bool>) -> Result<(), Error> 
         "the watch of the fingerprint key"
     });
     parts.spawn(tick(Arc::clone(&ctx)));
-    if unless_ended(&ending, stores.wait_until_ready()).await.is_none() {
+    if unless_ended(&ending, stores.wait_until_ready())
+        .await
+        .is_none()
+    {
         return Ok(());
     }
     ready.store(true, Ordering::Relaxed);
@@ -229,7 +264,9 @@ async fn operate(args: Run, ending: watch::Receiver<bool>) -> Result<(), Error> 
 
 /// Kubernetes: the service account in a cluster, the kubeconfig elsewhere.
 async fn kubernetes() -> Result<Client, Error> {
-    let mut config = kube::Config::infer().await.map_err(|error| Error::Kubeconfig(error.to_string()))?;
+    let mut config = kube::Config::infer()
+        .await
+        .map_err(|error| Error::Kubeconfig(error.to_string()))?;
     // We have our own, which know when to stop.
     config.default_retry = false;
     Client::try_from(config).map_err(|error| Error::Kubeconfig(error.to_string()))
@@ -238,8 +275,16 @@ async fn kubernetes() -> Result<Client, Error> {
 /// The name of this replica: in a cluster, the Pod's.
 fn replica() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let name: String = name.trim().chars().filter(|c| c.is_ascii_alphanumeric() || "-.".contains(*c)).collect();
-    if name.is_empty() { "unknown".to_owned() } else { name }
+    let name: String = name
+        .trim()
+        .chars()
+        .filter(|c| c.is_ascii_alphanumeric() || "-.".contains(*c))
+        .collect();
+    if name.is_empty() {
+        "unknown".to_owned()
+    } else {
+        name
+    }
 }
 
 /// Ends when the process is to end.
@@ -248,7 +293,10 @@ async fn ended(mut ending: watch::Receiver<bool>) {
     let _ = ending.wait_for(|ending| *ending).await;
 }
 
-async fn unless_ended<T>(ending: &watch::Receiver<bool>, work: impl Future<Output = T>) -> Option<T> {
+async fn unless_ended<T>(
+    ending: &watch::Receiver<bool>,
+    work: impl Future<Output = T>,
+) -> Option<T> {
     tokio::select! {
         done = work => Some(done),
         () = ended(ending.clone()) => None,
@@ -272,7 +320,10 @@ struct Reminder {
 
 impl Reminder {
     fn say(&mut self, message: String) {
-        let repeated = self.said.as_ref().is_some_and(|(said, at)| *said == message && at.elapsed() < SAY_AGAIN);
+        let repeated = self
+            .said
+            .as_ref()
+            .is_some_and(|(said, at)| *said == message && at.elapsed() < SAY_AGAIN);
         if !repeated {
             warn!("{message}");
             self.said = Some((message, Instant::now()));
@@ -289,7 +340,9 @@ async fn wait_for_crds(client: &Client) {
             missing::<VaultConnection>(client),
             missing::<ClusterVaultConnection>(client),
         );
-        let Some(what) = found.0.or(found.1).or(found.2) else { return };
+        let Some(what) = found.0.or(found.1).or(found.2) else {
+            return;
+        };
         reminder.say(what);
         tokio::time::sleep(LOOK_AGAIN).await;
     }
@@ -302,14 +355,22 @@ where
 {
     let api: Api<kube::core::PartialObjectMeta<K>> = Api::all(client.clone());
     let (kind, plural) = (K::kind(&()), K::plural(&()));
-    match tokio::time::timeout(KUBE_TIMEOUT, api.list_metadata(&ListParams::default().limit(1))).await {
+    match tokio::time::timeout(
+        KUBE_TIMEOUT,
+        api.list_metadata(&ListParams::default().limit(1)),
+    )
+    .await
+    {
         Ok(Ok(_)) => None,
         // Allowed in its own namespaces only, perhaps; the watches say so if not.
         Ok(Err(kube::Error::Api(status))) if status.code == 403 => None,
         Ok(Err(kube::Error::Api(status))) if status.code == 404 => Some(format!(
             "waiting for the CustomResourceDefinition {plural}.nairi.ai ({kind}): install it with `vaultsecret-operator crds | kubectl apply -f -`"
         )),
-        Ok(Err(error)) => Some(format!("waiting for the Kubernetes API server: {}", brief(&error))),
+        Ok(Err(error)) => Some(format!(
+            "waiting for the Kubernetes API server: {}",
+            brief(&error)
+        )),
         Err(_) => Some("waiting for the Kubernetes API server: it does not answer".to_owned()),
     }
 }
@@ -319,7 +380,9 @@ async fn fingerprint_key(client: &Client, namespace: &str) -> FingerprintKey {
     loop {
         match keeper::load(client, namespace).await {
             Ok(key) => return key,
-            Err(error) => reminder.say(format!("waiting for the fingerprint key in namespace {namespace}: {error}")),
+            Err(error) => reminder.say(format!(
+                "waiting for the fingerprint key in namespace {namespace}: {error}"
+            )),
         }
         tokio::time::sleep(LOOK_AGAIN).await;
     }

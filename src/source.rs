@@ -53,7 +53,9 @@ pub enum Error {
 /// See [`Error`]; none holds any content.
 pub async fn read(client: &Client, of: KeyOf<'_>, limit: Duration) -> Result<Content, Error> {
     let late = || Err(Error::Unavailable("it did not answer in time".to_owned()));
-    tokio::time::timeout(limit, get(client, of)).await.unwrap_or_else(|_| late())
+    tokio::time::timeout(limit, get(client, of))
+        .await
+        .unwrap_or_else(|_| late())
 }
 
 async fn get(client: &Client, of: KeyOf<'_>) -> Result<Content, Error> {
@@ -61,17 +63,21 @@ async fn get(client: &Client, of: KeyOf<'_>) -> Result<Content, Error> {
     let request = Request::new(path)
         .get(of.name, &kube::api::GetParams::default())
         .map_err(|error| Error::Unavailable(error.to_string()))?;
-    let text = client.request_text(request).await.map(Zeroizing::new).map_err(|error| match error {
-        kube::Error::Api(status) if status.code == 404 => Error::NotFound,
-        kube::Error::Api(status) if status.code == 403 => Error::Forbidden,
-        kube::Error::Api(status) => Error::Unavailable(format!("HTTP {}", status.code)),
-        kube::Error::FromUtf8(error) => {
-            // The bytes are the Secret's.
-            error.into_bytes().zeroize();
-            Error::Undecodable
-        }
-        other => Error::Unavailable(brief(&other)),
-    })?;
+    let text = client
+        .request_text(request)
+        .await
+        .map(Zeroizing::new)
+        .map_err(|error| match error {
+            kube::Error::Api(status) if status.code == 404 => Error::NotFound,
+            kube::Error::Api(status) if status.code == 403 => Error::Forbidden,
+            kube::Error::Api(status) => Error::Unavailable(format!("HTTP {}", status.code)),
+            kube::Error::FromUtf8(error) => {
+                // The bytes are the Secret's.
+                error.into_bytes().zeroize();
+                Error::Undecodable
+            }
+            other => Error::Unavailable(brief(&other)),
+        })?;
     decode(&text, of.key).ok_or(Error::Undecodable)
 }
 
@@ -81,7 +87,9 @@ pub fn brief(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) => format!("HTTP {}", status.code),
         kube::Error::HyperError(_) | kube::Error::Service(_) => "it can't be reached".to_owned(),
-        kube::Error::SerdeError(_) | kube::Error::FromUtf8(_) => "its answer can't be decoded".to_owned(),
+        kube::Error::SerdeError(_) | kube::Error::FromUtf8(_) => {
+            "its answer can't be decoded".to_owned()
+        }
         _ => "the request failed".to_owned(),
     }
 }
@@ -106,7 +114,10 @@ fn decode(text: &str, key: &str) -> Option<Content> {
         Some(encoded) => Some(STANDARD.decode(encoded).ok()?),
         None => None,
     };
-    Some(Content { bytes, version: version(metadata.uid, metadata.resource_version) })
+    Some(Content {
+        bytes,
+        version: version(metadata.uid, metadata.resource_version),
+    })
 }
 
 /// The form in which a Secret's version is kept in status.
@@ -130,19 +141,37 @@ mod tests {
     fn one_key_is_read_and_the_version_with_it() {
         assert_eq!(bytes(SECRET, "two"), Some(Some(b"two".to_vec())));
         assert_eq!(bytes(SECRET, "empty"), Some(Some(vec![])));
-        assert_eq!(decode(SECRET, "one").map(|content| content.version), Some("u/7".to_owned()));
+        assert_eq!(
+            decode(SECRET, "one").map(|content| content.version),
+            Some("u/7".to_owned())
+        );
     }
 
     #[test]
     fn a_missing_key_is_not_an_error_of_the_secret() {
         assert_eq!(bytes(SECRET, "three"), Some(None));
-        assert_eq!(bytes(r#"{"metadata":{"uid":"u","resourceVersion":"7"}}"#, "one"), Some(None));
-        assert_eq!(bytes(r#"{"metadata":{"uid":"u","resourceVersion":"7"},"data":null}"#, "one"), Some(None));
+        assert_eq!(
+            bytes(r#"{"metadata":{"uid":"u","resourceVersion":"7"}}"#, "one"),
+            Some(None)
+        );
+        assert_eq!(
+            bytes(
+                r#"{"metadata":{"uid":"u","resourceVersion":"7"},"data":null}"#,
+                "one"
+            ),
+            Some(None)
+        );
     }
 
     #[test]
     fn what_is_no_secret_is_refused() {
-        for text in ["", "[]", "{}", r#"{"metadata":{"uid":"u","resourceVersion":"7"},"data":{"one":3}}"#, r#"{"metadata":{"uid":"u","resourceVersion":"7"},"data":{"one":"*"}}"#] {
+        for text in [
+            "",
+            "[]",
+            "{}",
+            r#"{"metadata":{"uid":"u","resourceVersion":"7"},"data":{"one":3}}"#,
+            r#"{"metadata":{"uid":"u","resourceVersion":"7"},"data":{"one":"*"}}"#,
+        ] {
             assert_eq!(bytes(text, "one"), None, "{text}");
         }
     }

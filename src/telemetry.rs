@@ -7,7 +7,8 @@ use std::panic;
 
 use tracing::{Level, Metadata, error, level_filters::LevelFilter};
 use tracing_subscriber::{
-    EnvFilter, Layer as _, filter::filter_fn, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+    EnvFilter, Layer as _, filter::filter_fn, fmt, layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
 };
 
 use crate::args::LogFormat;
@@ -27,7 +28,9 @@ const CAPPED: &[(&str, LevelFilter)] = &[
 
 /// The filter does not parse.
 #[derive(Debug, thiserror::Error)]
-#[error("--log-filter {filter:?} is not a level (error, warn, info, debug, trace) or a list of target=level")]
+#[error(
+    "--log-filter {filter:?} is not a level (error, warn, info, debug, trace) or a list of target=level"
+)]
 pub struct BadFilter {
     filter: String,
 }
@@ -37,13 +40,22 @@ pub struct BadFilter {
 /// # Errors
 /// When `filter` does not parse.
 pub fn start(format: LogFormat, filter: &str) -> Result<(), BadFilter> {
-    let filter = EnvFilter::try_new(filter).map_err(|_| BadFilter { filter: filter.to_owned() })?;
+    let filter = EnvFilter::try_new(filter).map_err(|_| BadFilter {
+        filter: filter.to_owned(),
+    })?;
     let lines = fmt::layer().with_writer(std::io::stderr);
     let lines = match format {
-        LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
+        LogFormat::Json => lines
+            .json()
+            .flatten_event(true)
+            .with_span_list(false)
+            .boxed(),
         LogFormat::Text => lines.with_ansi(false).boxed(),
     };
-    tracing_subscriber::registry().with(filter).with(lines.with_filter(filter_fn(may_log))).init();
+    tracing_subscriber::registry()
+        .with(filter)
+        .with(lines.with_filter(filter_fn(may_log)))
+        .init();
     panic::set_hook(Box::new(report));
     Ok(())
 }
@@ -51,13 +63,22 @@ pub fn start(format: LogFormat, filter: &str) -> Result<(), BadFilter> {
 /// Whether a line is under its target's cap.
 fn may_log(line: &Metadata<'_>) -> bool {
     let target = line.target();
-    let within = |name: &str| target.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"));
+    let within = |name: &str| {
+        target
+            .strip_prefix(name)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+    };
     let level: &Level = line.level();
-    CAPPED.iter().find(|(name, _)| within(name)).is_none_or(|(_, cap)| level <= cap)
+    CAPPED
+        .iter()
+        .find(|(name, _)| within(name))
+        .is_none_or(|(_, cap)| level <= cap)
 }
 
 /// The place of a panic, and nothing of its payload: that may be made of anything.
 fn report(panic: &panic::PanicHookInfo<'_>) {
-    let (file, line) = panic.location().map_or(("unknown", 0), |place| (place.file(), place.line()));
+    let (file, line) = panic
+        .location()
+        .map_or(("unknown", 0), |place| (place.file(), place.line()));
     error!(file, line, "panicked");
 }

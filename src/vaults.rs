@@ -75,7 +75,13 @@ impl Vaults {
         objects: Store<VaultSecret>,
         queue: Queue<VaultSecret>,
     ) -> Self {
-        Self { nairi, connections, objects, queue, vaults: Mutex::default() }
+        Self {
+            nairi,
+            connections,
+            objects,
+            queue,
+            vaults: Mutex::default(),
+        }
     }
 
     /// Finds the secret that `target` names (or `bound`, the id it is bound to) for `waiter`, due since `since`.
@@ -125,7 +131,14 @@ impl Vaults {
     /// Takes over what an answer showed of one secret, so that no list from before it is believed instead.
     pub fn learn(&self, credential: &Credential, vault_id: &str, answer: &RemoteSecret) {
         let id = (credential.gate.key_id(), vault_id.to_owned());
-        if let Some(Vault { latest: Some(List { outcome: Ok(secrets), .. }), .. }) = self.vaults.lock().get_mut(&id)
+        if let Some(Vault {
+            latest:
+                Some(List {
+                    outcome: Ok(secrets),
+                    ..
+                }),
+            ..
+        }) = self.vaults.lock().get_mut(&id)
             && let Some(known) = secrets.iter_mut().find(|secret| secret.id == answer.id)
         {
             known.clone_from(answer);
@@ -139,7 +152,12 @@ impl Vaults {
         }
     }
 
-    async fn list(&self, id: (nairi::KeyId, String), credential: Credential, permit: Permit<Waiter>) {
+    async fn list(
+        &self,
+        id: (nairi::KeyId, String),
+        credential: Credential,
+        permit: Permit<Waiter>,
+    ) {
         let began = Instant::now();
         let (ids, env_keys) = self.named(&id.1);
         let mut secrets = Vec::new();
@@ -156,13 +174,26 @@ impl Vaults {
             self.connections.heed(&credential, error);
         }
         drop(permit);
-        debug!(vault = id.1, found = outcome.as_ref().map_or(0, Vec::len), ok = outcome.is_ok(), "listed a vault");
+        debug!(
+            vault = id.1,
+            found = outcome.as_ref().map_or(0, Vec::len),
+            ok = outcome.is_ok(),
+            "listed a vault"
+        );
         let woken: Vec<_> = {
             let mut vaults = self.vaults.lock();
             let vault = vaults.entry(id).or_default();
             vault.listing = false;
-            vault.failures = if outcome.is_ok() { 0 } else { vault.failures.saturating_add(1) };
-            vault.latest = Some(List { began, ended: Instant::now(), outcome });
+            vault.failures = if outcome.is_ok() {
+                0
+            } else {
+                vault.failures.saturating_add(1)
+            };
+            vault.latest = Some(List {
+                began,
+                ended: Instant::now(),
+                outcome,
+            });
             vault.waiting.drain().collect()
         };
         for waiter in woken {
@@ -176,7 +207,12 @@ impl Vaults {
         for object in self.objects.state() {
             if object.spec.vault_id == vault_id {
                 ids.extend(object.spec.secret_id.clone());
-                ids.extend(object.status.as_ref().and_then(|status| status.secret_id.clone()));
+                ids.extend(
+                    object
+                        .status
+                        .as_ref()
+                        .and_then(|status| status.secret_id.clone()),
+                );
                 env_keys.extend(object.spec.env_key.clone());
             }
         }
@@ -186,7 +222,12 @@ impl Vaults {
 
 impl Vault {
     fn is_idle(&self, now: Instant) -> bool {
-        !self.listing && self.waiting.is_empty() && self.latest.as_ref().is_none_or(|list| now > list.ended + IDLE)
+        !self.listing
+            && self.waiting.is_empty()
+            && self
+                .latest
+                .as_ref()
+                .is_none_or(|list| now > list.ended + IDLE)
     }
 }
 
@@ -194,23 +235,32 @@ impl Vault {
 fn delay(error: &nairi::Error, failures: u32) -> Duration {
     match error.class() {
         Class::NotFound | Class::Rejected => backoff::delay(failures.saturating_add(2)),
-        Class::Throttled { .. } | Class::Transient | Class::Unauthorized | Class::InvalidResponse => {
-            backoff::delay(failures)
-        }
+        Class::Throttled { .. }
+        | Class::Transient
+        | Class::Unauthorized
+        | Class::InvalidResponse => backoff::delay(failures),
     }
 }
 
 /// The secret that is bound, or that `target` names.
 fn find(secrets: &[RemoteSecret], target: &Target, bound: Option<&str>) -> Remote {
-    let Target { vault_id: _, secret_id, env_key } = target;
+    let Target {
+        vault_id: _,
+        secret_id,
+        env_key,
+    } = target;
     if let Some(id) = bound.or(secret_id.as_deref()) {
         return match (secrets.iter().find(|secret| secret.id == id), env_key) {
             (None, _) => Remote::Absent,
-            (Some(secret), Some(key)) if secret.env_key != *key => Remote::Mismatch(secret.env_key.clone()),
+            (Some(secret), Some(key)) if secret.env_key != *key => {
+                Remote::Mismatch(secret.env_key.clone())
+            }
             (Some(secret), _) => Remote::Seen(secret.clone()),
         };
     }
-    let mut named = secrets.iter().filter(|secret| Some(&secret.env_key) == env_key.as_ref());
+    let mut named = secrets
+        .iter()
+        .filter(|secret| Some(&secret.env_key) == env_key.as_ref());
     match (named.next(), named.count()) {
         (None, _) => Remote::Absent,
         (Some(secret), 0) => Remote::Seen(secret.clone()),

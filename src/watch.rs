@@ -20,17 +20,18 @@ use kube::{
 use kube_runtime::{
     WatchStreamExt as _,
     events::EventType,
-    metadata_watcher,
-    reflector::{Lookup as _, ObjectRef, Store, store::Writer},
+    reflector::{ObjectRef, Store, store::Writer},
     watcher::{Config, watcher},
 };
 use serde::de::DeserializeOwned;
 use tracing::warn;
 
-pub use self::index::{Index, SecretName};
 use self::feed::{Change, Seen, Source};
+pub use self::index::{Index, SecretName};
 use crate::{
-    api::{ClusterVaultConnection, ConnectionKind, SYNC_REQUESTED_AT, VaultConnection, VaultSecret},
+    api::{
+        ClusterVaultConnection, ConnectionKind, SYNC_REQUESTED_AT, VaultConnection, VaultSecret,
+    },
     connections::check::Connection,
     context::Context,
 };
@@ -77,7 +78,13 @@ impl Writers {
 impl Stores {
     /// Ends once all kinds were listed: no decision is made before.
     pub async fn wait_until_ready(&self) {
-        let Self { objects, secrets, connections, cluster_connections, namespaces } = self;
+        let Self {
+            objects,
+            secrets,
+            connections,
+            cluster_connections,
+            namespaces,
+        } = self;
         // An error means that the watches ended, and with them the process.
         let _ = tokio::join!(
             objects.wait_until_ready(),
@@ -92,45 +99,106 @@ impl Stores {
     #[must_use]
     pub fn secret_version(&self, namespace: &str, name: &str) -> Option<String> {
         let secret = self.secrets.get(&ObjectRef::new(name).within(namespace))?;
-        Some(crate::source::version(secret.metadata.uid.as_deref()?, secret.metadata.resource_version.as_deref()?))
+        Some(crate::source::version(
+            secret.metadata.uid.as_deref()?,
+            secret.metadata.resource_version.as_deref()?,
+        ))
     }
 }
 
 /// The watches of all kinds, in `namespaces` (none: in all). They end with the process.
 #[must_use]
-pub fn watches(ctx: &Arc<Context>, writers: Writers, namespaces: &[String]) -> Vec<BoxFuture<'static, ()>> {
-    let Writers { objects, secrets, connections, cluster_connections, namespaces: spaces } = writers;
+pub fn watches(
+    ctx: &Arc<Context>,
+    writers: Writers,
+    namespaces: &[String],
+) -> Vec<BoxFuture<'static, ()>> {
+    let Writers {
+        objects,
+        secrets,
+        connections,
+        cluster_connections,
+        namespaces: spaces,
+    } = writers;
     let client = &ctx.client;
-    let scopes: Vec<Option<String>> =
-        if namespaces.is_empty() { vec![None] } else { namespaces.iter().cloned().map(Some).collect() };
+    let scopes: Vec<Option<String>> = if namespaces.is_empty() {
+        vec![None]
+    } else {
+        namespaces.iter().cloned().map(Some).collect()
+    };
 
-    let object_sources = each(&scopes, |scope| guarded(ctx, namespaced::<DeserializeGuard<VaultSecret>>(client, scope)));
-    let connection_sources = each(&scopes, |scope| guarded(ctx, namespaced::<DeserializeGuard<VaultConnection>>(client, scope)));
-    let cluster_sources = each(&[None], |_| guarded::<ClusterVaultConnection>(ctx, Api::all(client.clone())));
+    let object_sources = each(&scopes, |scope| {
+        guarded(
+            ctx,
+            namespaced::<DeserializeGuard<VaultSecret>>(client, scope),
+        )
+    });
+    let connection_sources = each(&scopes, |scope| {
+        guarded(
+            ctx,
+            namespaced::<DeserializeGuard<VaultConnection>>(client, scope),
+        )
+    });
+    let cluster_sources = each(&[None], |_| {
+        guarded::<ClusterVaultConnection>(ctx, Api::all(client.clone()))
+    });
     let secret_sources = each(&scopes, |scope| {
-        let watch = metadata_watcher(namespaced::<Secret>(client, scope), Config::default());
+        let watch = watcher(
+            namespaced::<PartialObjectMeta<Secret>>(client, scope),
+            Config::default(),
+        );
         feed::events(watch.modify(prune_secret))
     });
     let namespace_sources = each(&scopes, |scope| {
         let one = |name| Config::default().fields(&format!("metadata.name={name}"));
-        let watch = metadata_watcher(Api::<Namespace>::all(client.clone()), scope.map_or_else(Config::default, one));
+        let watch = watcher(
+            Api::<PartialObjectMeta<Namespace>>::all(client.clone()),
+            scope.map_or_else(Config::default, one),
+        );
         feed::events(watch.modify(prune_namespace))
     });
 
     vec![
         Box::pin(feed::feed(object_sources, objects, on(ctx, object_changed))),
         Box::pin(feed::feed(secret_sources, secrets, on(ctx, secret_changed))),
-        Box::pin(feed::feed(connection_sources, connections, on(ctx, connection_changed))),
-        Box::pin(feed::feed(cluster_sources, cluster_connections, on(ctx, connection_changed))),
-        Box::pin(feed::feed(namespace_sources, spaces, on(ctx, namespace_changed))),
+        Box::pin(feed::feed(
+            connection_sources,
+            connections,
+            on(ctx, connection_changed),
+        )),
+        Box::pin(feed::feed(
+            cluster_sources,
+            cluster_connections,
+            on(ctx, connection_changed),
+        )),
+        Box::pin(feed::feed(
+            namespace_sources,
+            spaces,
+            on(ctx, namespace_changed),
+        )),
     ]
 }
 
-fn each<K>(scopes: &[Option<String>], events: impl Fn(Option<&str>) -> BoxStream<'static, Seen<K>>) -> Vec<Source<K>> {
-    scopes.iter().map(|scope| Source { scope: scope.clone(), events: events(scope.as_deref()) }).collect()
+fn each<K>(
+    scopes: &[Option<String>],
+    events: impl Fn(Option<&str>) -> BoxStream<'static, Seen<K>>,
+) -> Vec<Source<K>>
+where
+    K: Resource<DynamicType = ()> + 'static,
+{
+    scopes
+        .iter()
+        .map(|scope| Source {
+            scope: scope.clone(),
+            events: events(scope.as_deref()),
+        })
+        .collect()
 }
 
-fn on<K>(ctx: &Arc<Context>, changed: fn(&Context, Change<'_, K>)) -> impl FnMut(Change<'_, K>) + use<K> {
+fn on<K>(
+    ctx: &Arc<Context>,
+    changed: fn(&Context, Change<'_, K>),
+) -> impl FnMut(Change<'_, K>) + use<K> {
     let ctx = Arc::clone(ctx);
     move |change| changed(&ctx, change)
 }
@@ -151,7 +219,10 @@ where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
     let ctx = Arc::clone(ctx);
-    feed::guarded_events(watcher(api, Config::default()).modify(prune_own), move |object| invalid::<K>(&ctx, object))
+    feed::guarded_events(
+        watcher(api, Config::default()).modify(prune_own),
+        move |object| invalid::<K>(&ctx, object),
+    )
 }
 
 /// An object that doesn't parse (made under older rules, say) is left alone; the others go on.
@@ -168,15 +239,35 @@ fn invalid<K: Resource<DynamicType = ()>>(ctx: &Arc<Context>, object: &InvalidOb
         uid: metadata.uid.clone(),
         ..ObjectReference::default()
     };
-    let note = format!("This object does not parse and is ignored: {error}. Correct it and apply it again.");
+    let note = format!(
+        "This object does not parse and is ignored: {error}. Correct it and apply it again."
+    );
     let events = ctx.events.clone();
-    tokio::spawn(async move { events.publish(reference, EventType::Warning, "InvalidObject", "Watch", &note).await });
+    tokio::spawn(async move {
+        events
+            .publish(
+                reference,
+                EventType::Warning,
+                "InvalidObject",
+                "Watch",
+                &note,
+            )
+            .await
+    });
 }
 
 /// A decoding error without the strings it quotes: somebody may have put a value where none belongs.
 fn unquoted(error: &str) -> String {
-    let kept = error.split('"').enumerate().map(|(i, part)| if i % 2 == 0 { part } else { "…" });
-    kept.collect::<Vec<_>>().join("\"").chars().filter(|c| !c.is_control()).take(300).collect()
+    let kept = error
+        .split('"')
+        .enumerate()
+        .map(|(i, part)| if i % 2 == 0 { part } else { "…" });
+    kept.collect::<Vec<_>>()
+        .join("\"")
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(300)
+        .collect()
 }
 
 fn prune_own<K: Resource>(object: &mut K) {
@@ -201,7 +292,11 @@ fn prune_secret(secret: &mut PartialObjectMeta<Secret>) {
 
 fn prune_namespace(namespace: &mut PartialObjectMeta<Namespace>) {
     let meta = &mut namespace.metadata;
-    *meta = ObjectMeta { name: meta.name.take(), labels: meta.labels.take(), ..ObjectMeta::default() };
+    *meta = ObjectMeta {
+        name: meta.name.take(),
+        labels: meta.labels.take(),
+        ..ObjectMeta::default()
+    };
 }
 
 fn object_changed(ctx: &Context, change: Change<'_, VaultSecret>) {
@@ -209,19 +304,22 @@ fn object_changed(ctx: &Context, change: Change<'_, VaultSecret>) {
         Change::Applied { old, new } => {
             ctx.index.object(new);
             if let Some(old) = old.filter(|old| old.metadata.uid != new.metadata.uid) {
-                ctx.ledger.forget(old.metadata.uid.as_deref().unwrap_or_default());
+                ctx.ledger
+                    .forget(old.metadata.uid.as_deref().unwrap_or_default());
             }
-            if let (Some(uid), Some(version)) = (&new.metadata.uid, &new.metadata.resource_version) {
+            if let (Some(uid), Some(version)) = (&new.metadata.uid, &new.metadata.resource_version)
+            {
                 ctx.ledger.cached(uid, version);
             }
             if old.is_none_or(|old| declared(old) != declared(new)) {
-                ctx.queues.objects.wake(new.to_object_ref(()));
+                ctx.queues.objects.wake(ObjectRef::from_obj(new));
             }
         }
         Change::Deleted(object) => {
-            let key = object.to_object_ref(());
+            let key = ObjectRef::from_obj(object);
             ctx.index.forget_object(&key);
-            ctx.ledger.forget(object.metadata.uid.as_deref().unwrap_or_default());
+            ctx.ledger
+                .forget(object.metadata.uid.as_deref().unwrap_or_default());
             ctx.queues.objects.forget(&key);
             ctx.connections.gates().forget(&key);
             ctx.vaults.forget(&key);
@@ -232,12 +330,21 @@ fn object_changed(ctx: &Context, change: Change<'_, VaultSecret>) {
 /// What of an object only others than us change, and a decision depends on.
 fn declared(object: &VaultSecret) -> impl PartialEq + '_ {
     let meta = &object.metadata;
-    (&meta.uid, meta.generation, meta.deletion_timestamp.is_some(), &meta.finalizers, &meta.annotations)
+    (
+        &meta.uid,
+        meta.generation,
+        meta.deletion_timestamp.is_some(),
+        &meta.finalizers,
+        &meta.annotations,
+    )
 }
 
 fn secret_changed(ctx: &Context, change: Change<'_, PartialObjectMeta<Secret>>) {
     let secret = match change {
-        Change::Applied { old: Some(old), new } if old.metadata == new.metadata => return,
+        Change::Applied {
+            old: Some(old),
+            new,
+        } if old.metadata == new.metadata => return,
         Change::Applied { old: _, new } => new,
         Change::Deleted(secret) => secret,
     };
@@ -273,7 +380,11 @@ fn connection_changed<C: Connection>(ctx: &Context, change: Change<'_, C>) {
 
 fn namespace_changed(ctx: &Context, change: Change<'_, PartialObjectMeta<Namespace>>) {
     let namespace = match change {
-        Change::Applied { old, new } if old.is_some_and(|old| old.metadata.labels == new.metadata.labels) => return,
+        Change::Applied { old, new }
+            if old.is_some_and(|old| old.metadata.labels == new.metadata.labels) =>
+        {
+            return;
+        }
         Change::Applied { old: _, new } => new,
         Change::Deleted(namespace) => namespace,
     };
@@ -283,7 +394,7 @@ fn namespace_changed(ctx: &Context, change: Change<'_, PartialObjectMeta<Namespa
             && object.metadata.namespace.as_deref() == Some(&name)
     };
     for object in ctx.stores.objects.state_filter(concerned) {
-        ctx.queues.objects.wake(object.to_object_ref(()));
+        ctx.queues.objects.wake(ObjectRef::from_obj(&*object));
     }
 }
 
@@ -294,8 +405,14 @@ mod tests {
     #[test]
     fn a_decoding_error_quotes_nothing() {
         let error = r#"spec.suspend: invalid type: string "hunter2", expected a boolean"#;
-        assert_eq!(unquoted(error), r#"spec.suspend: invalid type: string "…", expected a boolean"#);
+        assert_eq!(
+            unquoted(error),
+            r#"spec.suspend: invalid type: string "…", expected a boolean"#
+        );
         assert_eq!(unquoted("unclosed \"hunter2"), "unclosed \"…");
-        assert_eq!(unquoted("missing field `vaultId`"), "missing field `vaultId`");
+        assert_eq!(
+            unquoted("missing field `vaultId`"),
+            "missing field `vaultId`"
+        );
     }
 }

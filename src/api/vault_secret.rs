@@ -177,14 +177,6 @@ impl VaultSecretSpec {
     }
 }
 
-/// Whether these domains let a secret go to any destination, as the schema's rule has it: none at
-/// all, or one made of nothing but `*` and dots.
-#[must_use]
-pub fn is_unrestricted(domains: &[String]) -> bool {
-    let any = |d: &String| !d.is_empty() && d.chars().all(|c| c == '*' || c == '.');
-    domains.is_empty() || domains.iter().any(any)
-}
-
 /// Which connection a VaultSecret uses.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq, Hash)]
 #[serde(rename_all = "camelCase")]
@@ -467,20 +459,6 @@ fn domains_schema(_: &mut SchemaGenerator) -> Schema {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn domains(of: &[&str]) -> Vec<String> {
-        of.iter().map(ToString::to_string).collect()
-    }
-
-    #[test]
-    fn no_domain_and_bare_wildcards_are_unrestricted() {
-        for of in [&[][..], &["*"], &["a.example.com", "*"], &["*.*"], &["**"]] {
-            assert!(is_unrestricted(&domains(of)), "{of:?}");
-        }
-        for of in [&["*.example.com"][..], &["a.example.com"], &["*.com"]] {
-            assert!(!is_unrestricted(&domains(of)), "{of:?}");
-        }
-    }
 
     #[test]
     fn a_minimal_object_gets_the_defaults() {

@@ -12,8 +12,8 @@ use zeroize::Zeroizing;
 
 use crate::{
     api::{
-        ClusterVaultConnection, ConditionType, ConnectionReason, ConnectionStatus, Status, VaultConnection,
-        condition,
+        ClusterVaultConnection, ConditionType, ConnectionReason, ConnectionStatus, Status,
+        VaultConnection, condition,
     },
     backoff,
     connections::{ConnectionId, Credential, Known},
@@ -27,7 +27,9 @@ use crate::{
 const PROBE: Duration = Duration::from_secs(60);
 
 /// The two kinds of connections, as far as they are alike.
-pub trait Connection: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static {
+pub trait Connection:
+    Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static
+{
     /// How objects refer to it.
     fn id(&self) -> ConnectionId;
     /// Where its key is.
@@ -40,13 +42,20 @@ pub trait Connection: Resource<DynamicType = ()> + Clone + Debug + DeserializeOw
 
 impl Connection for VaultConnection {
     fn id(&self) -> ConnectionId {
-        ConnectionId::Namespaced { namespace: self.namespace().unwrap_or_default(), name: self.name_any() }
+        ConnectionId::Namespaced {
+            namespace: self.namespace().unwrap_or_default(),
+            name: self.name_any(),
+        }
     }
 
     fn key(&self) -> KeyOf<'_> {
         let namespace = self.metadata.namespace.as_deref().unwrap_or_default();
         let reference = &self.spec.api_key_secret_ref;
-        KeyOf { namespace, name: &reference.name, key: &reference.key }
+        KeyOf {
+            namespace,
+            name: &reference.name,
+            key: &reference.key,
+        }
     }
 
     fn status(&self) -> Option<&ConnectionStatus> {
@@ -60,12 +69,18 @@ impl Connection for VaultConnection {
 
 impl Connection for ClusterVaultConnection {
     fn id(&self) -> ConnectionId {
-        ConnectionId::Cluster { name: self.name_any() }
+        ConnectionId::Cluster {
+            name: self.name_any(),
+        }
     }
 
     fn key(&self) -> KeyOf<'_> {
         let reference = &self.spec.api_key_secret_ref;
-        KeyOf { namespace: &reference.namespace, name: &reference.name, key: &reference.key }
+        KeyOf {
+            namespace: &reference.namespace,
+            name: &reference.name,
+            key: &reference.key,
+        }
     }
 
     fn status(&self) -> Option<&ConnectionStatus> {
@@ -90,7 +105,10 @@ pub async fn check<C: Connection>(connection: Arc<C>, ctx: Arc<Context>) -> Acti
     let finding = match read_key(&*connection, &ctx).await {
         Ok(Ok(key)) => verify(&id, key, &ctx).await,
         Ok(Err(finding)) => {
-            if ctx.connections.set(id.clone(), Known::Unusable(finding.reason)) {
+            if ctx
+                .connections
+                .set(id.clone(), Known::Unusable(finding.reason))
+            {
                 ctx.wake_users(&id);
             }
             finding
@@ -98,7 +116,9 @@ pub async fn check<C: Connection>(connection: Arc<C>, ctx: Arc<Context>) -> Acti
         // What was known stays: the API server being away makes no key worse.
         Err(error) => {
             warn!(connection = %id, %error, "could not read the API key; trying again");
-            return Action::requeue(backoff::jittered(backoff::delay(ctx.connections.failed(&id))));
+            return Action::requeue(backoff::jittered(backoff::delay(
+                ctx.connections.failed(&id),
+            )));
         }
     };
     if finding.reason != ConnectionReason::Unreachable {
@@ -108,29 +128,51 @@ pub async fn check<C: Connection>(connection: Arc<C>, ctx: Arc<Context>) -> Acti
         warn!(connection = %id, error = source::brief(&error), "could not write the connection's status; trying again");
         return Action::requeue(backoff::jittered(backoff::delay(2)));
     }
-    finding.again.map_or_else(Action::await_change, Action::requeue)
+    finding
+        .again
+        .map_or_else(Action::await_change, Action::requeue)
 }
 
 /// Reads the key, or says why it is unusable; the error is one of asking at all.
-async fn read_key<C: Connection>(connection: &C, ctx: &Context) -> Result<Result<ApiKey, Finding>, source::Error> {
+async fn read_key<C: Connection>(
+    connection: &C,
+    ctx: &Context,
+) -> Result<Result<ApiKey, Finding>, source::Error> {
     let of = connection.key();
-    let unusable = |reason, message: String| Ok(Err(Finding { reason, message, again: None }));
+    let unusable = |reason, message: String| {
+        Ok(Err(Finding {
+            reason,
+            message,
+            again: None,
+        }))
+    };
     let content = match source::read(&ctx.client, of, ctx.settings.kube_timeout).await {
         Ok(content) => content,
         Err(error @ (source::Error::NotFound | source::Error::Forbidden)) => {
-            let message = format!("Secret {:?} can't be used: {error}. Create it, with the API key at {:?}.", of.name, of.key);
+            let message = format!(
+                "Secret {:?} can't be used: {error}. Create it, with the API key at {:?}.",
+                of.name, of.key
+            );
             return unusable(ConnectionReason::SecretNotFound, message);
         }
-        Err(error @ (source::Error::Undecodable | source::Error::Unavailable(_))) => return Err(error),
+        Err(error @ (source::Error::Undecodable | source::Error::Unavailable(_))) => {
+            return Err(error);
+        }
     };
     let Some(bytes) = content.bytes.map(Zeroizing::new) else {
-        let message = format!("Secret {:?} has no key {:?}: add it, or correct apiKeySecretRef.key.", of.name, of.key);
+        let message = format!(
+            "Secret {:?} has no key {:?}: add it, or correct apiKeySecretRef.key.",
+            of.name, of.key
+        );
         return unusable(ConnectionReason::KeyNotFound, message);
     };
     match ApiKey::parse(bytes.as_slice()) {
         Ok(key) => Ok(Ok(key)),
         Err(error) => {
-            let message = format!("Key {:?} of Secret {:?} holds no API key: {error}.", of.key, of.name);
+            let message = format!(
+                "Key {:?} of Secret {:?} holds no API key: {error}.",
+                of.key, of.name
+            );
             unusable(ConnectionReason::InvalidKey, message)
         }
     }
@@ -140,11 +182,18 @@ async fn read_key<C: Connection>(connection: &C, ctx: &Context) -> Result<Result
 async fn verify(id: &ConnectionId, key: ApiKey, ctx: &Context) -> Finding {
     let credential = ctx.connections.credential(key);
     let key_id = credential.gate.key_id();
-    let finding = |reason, message: &str, again| Finding { reason, message: message.to_owned(), again };
+    let finding = |reason, message: &str, again| Finding {
+        reason,
+        message: message.to_owned(),
+        again,
+    };
     let refused = credential.gate.is_refused();
     let outcome = if ctx.connections.is_verified(key_id) && !refused {
         Ok(())
-    } else if let Err(left) = ctx.connections.may_ask(key_id, if refused { PROBE } else { Duration::ZERO }) {
+    } else if let Err(left) = ctx
+        .connections
+        .may_ask(key_id, if refused { PROBE } else { Duration::ZERO })
+    {
         Err(finding(ConnectionReason::Unauthorized, REFUSED, Some(left)))
     } else {
         ask(id, &credential, ctx).await
@@ -184,26 +233,57 @@ async fn ask(id: &ConnectionId, credential: &Credential, ctx: &Context) -> Resul
             ctx.connections.answered(key_id, false);
             let (reason, message, again) = match error.class() {
                 Class::Unauthorized => (ConnectionReason::Unauthorized, REFUSED.to_owned(), PROBE),
-                Class::Throttled { retry_after } => (ConnectionReason::Unreachable, format!("Nairi: {error}."), retry_after),
+                Class::Throttled { retry_after } => (
+                    ConnectionReason::Unreachable,
+                    format!("Nairi: {error}."),
+                    retry_after,
+                ),
                 Class::Transient | Class::Rejected | Class::NotFound | Class::InvalidResponse => {
                     let again = backoff::delay(ctx.connections.failed(id));
-                    (ConnectionReason::Unreachable, format!("Nairi: {error}. It is tried again."), backoff::jittered(again))
+                    (
+                        ConnectionReason::Unreachable,
+                        format!("Nairi: {error}. It is tried again."),
+                        backoff::jittered(again),
+                    )
                 }
             };
-            Err(Finding { reason, message, again: Some(again) })
+            Err(Finding {
+                reason,
+                message,
+                again: Some(again),
+            })
         }
     }
 }
 
 /// Writes the status if it says anything new, and an event if `Ready` changed.
-async fn write<C: Connection>(connection: &C, ctx: &Context, finding: &Finding) -> Result<(), kube::Error> {
+async fn write<C: Connection>(
+    connection: &C,
+    ctx: &Context,
+    finding: &Finding,
+) -> Result<(), kube::Error> {
     let shown = connection.status().cloned().unwrap_or_default();
     let generation = connection.meta().generation;
-    let mut next = ConnectionStatus { observed_generation: generation, ..shown.clone() };
-    let Finding { reason, message, again } = finding;
+    let mut next = ConnectionStatus {
+        observed_generation: generation,
+        ..shown.clone()
+    };
+    let Finding {
+        reason,
+        message,
+        again,
+    } = finding;
     let now = Timestamp::now();
     let mut set = |type_, status| {
-        condition::set(&mut next.conditions, type_, status, reason.as_str(), message.as_str(), generation, now);
+        condition::set(
+            &mut next.conditions,
+            type_,
+            status,
+            reason.as_str(),
+            message.as_str(),
+            generation,
+            now,
+        );
     };
     set(ConditionType::Ready, reason.status());
     let beside = match (reason.status(), again) {
@@ -222,15 +302,31 @@ async fn write<C: Connection>(connection: &C, ctx: &Context, finding: &Finding) 
     if next == shown {
         return Ok(());
     }
-    let before = condition::find(&shown.conditions, ConditionType::Ready).map(|ready| ready.reason.clone());
+    let before =
+        condition::find(&shown.conditions, ConditionType::Ready).map(|ready| ready.reason.clone());
     let api = C::api(&ctx.client, connection.meta().namespace.as_deref());
     let name = connection.name_any();
     let resource_version = connection.resource_version().unwrap_or_default();
-    let target = status::Write { name: &name, resource_version: &resource_version };
+    let target = status::Write {
+        name: &name,
+        resource_version: &resource_version,
+    };
     status::write(&api, target, &shown, &next, ctx.settings.kube_timeout).await?;
     if before.as_deref() != Some(reason.as_str()) {
-        let type_ = if reason.status() == Status::True { EventType::Normal } else { EventType::Warning };
-        ctx.events.publish(connection.object_ref(&()), type_, reason.as_str(), "Check", message).await;
+        let type_ = if reason.status() == Status::True {
+            EventType::Normal
+        } else {
+            EventType::Warning
+        };
+        ctx.events
+            .publish(
+                connection.object_ref(&()),
+                type_,
+                reason.as_str(),
+                "Check",
+                message,
+            )
+            .await;
     }
     Ok(())
 }

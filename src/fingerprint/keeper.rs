@@ -8,11 +8,11 @@ use futures::StreamExt as _;
 use k8s_openapi::{ByteString, api::core::v1::Secret};
 use kube::{
     Api, Client,
-    api::{ObjectMeta, PostParams},
+    api::{ObjectMeta, PartialObjectMeta, PostParams},
 };
 use kube_runtime::{
-    WatchStreamExt as _, metadata_watcher,
-    watcher::{Config, Event},
+    WatchStreamExt as _,
+    watcher::{Config, Event, watcher},
 };
 use secrecy::ExposeSecret as _;
 use tracing::{info, warn};
@@ -36,7 +36,9 @@ pub enum Error {
     #[error("the Secret {SECRET:?} could not be read or created: {0}")]
     Unavailable(String),
     /// What the Secret holds is not a key of ours.
-    #[error("the Secret {SECRET:?} holds no fingerprint key ({0}): delete it, and a new one is made")]
+    #[error(
+        "the Secret {SECRET:?} holds no fingerprint key ({0}): delete it, and a new one is made"
+    )]
     Unusable(String),
 }
 
@@ -48,7 +50,8 @@ pub async fn load(client: &Client, namespace: &str) -> Result<FingerprintKey, Er
     if let Some(key) = read(client, namespace).await? {
         return Ok(key);
     }
-    let key = FingerprintKey::generate().map_err(|error: KeyError| Error::Unavailable(error.to_string()))?;
+    let key = FingerprintKey::generate()
+        .map_err(|error: KeyError| Error::Unavailable(error.to_string()))?;
     if create(client, namespace, &key).await? {
         info!(namespace, secret = SECRET, "made the fingerprint key");
         return Ok(key);
@@ -60,8 +63,8 @@ pub async fn load(client: &Client, namespace: &str) -> Result<FingerprintKey, Er
 /// Puts the key back whenever its Secret is gone. Ends with the process.
 pub async fn keep(client: Client, namespace: String, key: Arc<FingerprintKey>) {
     let only = Config::default().fields(&format!("metadata.name={SECRET}"));
-    let secrets: Api<Secret> = Api::namespaced(client.clone(), &namespace);
-    let mut events = std::pin::pin!(metadata_watcher(secrets, only).default_backoff());
+    let secrets: Api<PartialObjectMeta<Secret>> = Api::namespaced(client.clone(), &namespace);
+    let mut events = std::pin::pin!(watcher(secrets, only).default_backoff());
     let mut listed = 0;
     while let Some(event) = events.next().await {
         let gone = match event {
@@ -79,21 +82,33 @@ pub async fn keep(client: Client, namespace: String, key: Arc<FingerprintKey>) {
         };
         if gone {
             match create(&client, &namespace, &key).await {
-                Ok(_) => warn!(namespace, secret = SECRET, "the fingerprint key was deleted; put back"),
-                Err(error) => warn!(namespace, secret = SECRET, %error, "the fingerprint key was deleted and could not be put back"),
+                Ok(_) => warn!(
+                    namespace,
+                    secret = SECRET,
+                    "the fingerprint key was deleted; put back"
+                ),
+                Err(error) => {
+                    warn!(namespace, secret = SECRET, %error, "the fingerprint key was deleted and could not be put back")
+                }
             }
         }
     }
 }
 
 async fn read(client: &Client, namespace: &str) -> Result<Option<FingerprintKey>, Error> {
-    let of = KeyOf { namespace, name: SECRET, key: KEY };
+    let of = KeyOf {
+        namespace,
+        name: SECRET,
+        key: KEY,
+    };
     let bytes = match source::read(client, of, LIMIT).await {
         Ok(content) => content.bytes.map(Zeroizing::new).unwrap_or_default(),
         Err(source::Error::NotFound) => return Ok(None),
         Err(error) => return Err(Error::Unavailable(error.to_string())),
     };
-    FingerprintKey::from_bytes(&bytes).map(Some).map_err(|error| Error::Unusable(error.to_string()))
+    FingerprintKey::from_bytes(&bytes)
+        .map(Some)
+        .map_err(|error| Error::Unusable(error.to_string()))
 }
 
 /// Whether it was made; not, if there is one already.
@@ -102,7 +117,13 @@ async fn create(client: &Client, namespace: &str, key: &FingerprintKey) -> Resul
     let secret = Secret {
         metadata: ObjectMeta {
             name: Some(SECRET.to_owned()),
-            labels: Some([("app.kubernetes.io/managed-by".to_owned(), "vaultsecret-operator".to_owned())].into()),
+            labels: Some(
+                [(
+                    "app.kubernetes.io/managed-by".to_owned(),
+                    "vaultsecret-operator".to_owned(),
+                )]
+                .into(),
+            ),
             ..ObjectMeta::default()
         },
         data: Some([(KEY.to_owned(), ByteString(bytes))].into()),
@@ -113,6 +134,8 @@ async fn create(client: &Client, namespace: &str, key: &FingerprintKey) -> Resul
         Ok(Ok(_)) => Ok(true),
         Ok(Err(kube::Error::Api(status))) if status.is_already_exists() => Ok(false),
         Ok(Err(error)) => Err(Error::Unavailable(brief(&error))),
-        Err(_) => Err(Error::Unavailable("the API server did not answer in time".to_owned())),
+        Err(_) => Err(Error::Unavailable(
+            "the API server did not answer in time".to_owned(),
+        )),
     }
 }

@@ -6,10 +6,10 @@ use k8s_openapi::jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::{
-    api::{condition::whole_seconds, vault_secret::is_unrestricted},
+    api::condition::whole_seconds,
     connections::Credential,
     context::Context,
-    nairi::{Error, RemoteSecret, SecretPatch, same_instant},
+    nairi::{Error, RemoteSecret, SecretPatch, is_unrestricted, same_instant},
     reconcile::{
         fields::Fields,
         plan::Change,
@@ -63,9 +63,24 @@ pub enum Note {
 ///
 /// # Errors
 /// The failed request. Its fields stay marked as uncertain if they may have been stored.
-pub async fn patch(ctx: &Context, to: Request<'_>, change: Change, content: Content<'_>) -> Result<Applied, Error> {
-    let Change { secret_id, fields, corrects, foreign_updated_at, leaves, before } = change;
-    let Content { value, allowed_domains } = content;
+pub async fn patch(
+    ctx: &Context,
+    to: Request<'_>,
+    change: Change,
+    content: Content<'_>,
+) -> Result<Applied, Error> {
+    let Change {
+        secret_id,
+        fields,
+        corrects,
+        foreign_updated_at,
+        leaves,
+        before,
+    } = change;
+    let Content {
+        value,
+        allowed_domains,
+    } = content;
     let value = value.filter(|_| fields.value);
     let allowed_domains = allowed_domains.filter(|_| fields.allowed_domains);
     let doubt = ctx.ledger.entry(to.uid).uncertain;
@@ -74,7 +89,10 @@ pub async fn patch(ctx: &Context, to: Request<'_>, change: Change, content: Cont
         value: value.as_ref().map(|(value, ..)| (*value).clone()),
         allowed_domains: allowed_domains.cloned(),
     };
-    let outcome = ctx.nairi.patch_secret(&to.credential.key, to.vault_id, &secret_id, &body).await;
+    let outcome = ctx
+        .nairi
+        .patch_secret(&to.credential.key, to.vault_id, &secret_id, &body)
+        .await;
     drop(body);
     let answer = outcome.inspect_err(|error| {
         if !error.maybe_applied() {
@@ -89,18 +107,28 @@ pub async fn patch(ctx: &Context, to: Request<'_>, change: Change, content: Cont
     let mut notes = Vec::new();
     // An unmoved updated_at says that what we sent had been there all along.
     let moved = foreign_updated_at.is_none_or(|theirs| !same_instant(&answer.updated_at, &theirs));
-    let real = Fields { value: corrects.value && moved, ..corrects };
+    let real = Fields {
+        value: corrects.value && moved,
+        ..corrects
+    };
     if !real.is_empty() {
         ctx.metrics.drift_corrected();
         notes.push(Note::DriftCorrected(real));
     }
-    if allowed_domains.is_some_and(|domains| is_unrestricted(domains)) && !is_unrestricted(&before.allowed_domains) {
+    if allowed_domains.is_some_and(|domains| is_unrestricted(domains))
+        && !is_unrestricted(&before.allowed_domains)
+    {
         notes.push(Note::DomainsWidened);
     }
-    if value.as_ref().is_some_and(|(value, ..)| value.expose_secret().ends_with('\n')) {
+    if value
+        .as_ref()
+        .is_some_and(|(value, ..)| value.expose_secret().ends_with('\n'))
+    {
         notes.push(Note::TrailingNewline);
     }
-    let (value_fingerprint, source_version) = value.map(|(_, fingerprint, version)| (fingerprint, version)).unzip();
+    let (value_fingerprint, source_version) = value
+        .map(|(_, fingerprint, version)| (fingerprint, version))
+        .unzip();
     let sent = Sent {
         fields,
         allowed_domains: allowed_domains.cloned(),
@@ -110,7 +138,11 @@ pub async fn patch(ctx: &Context, to: Request<'_>, change: Change, content: Cont
         leaves,
     };
     let confirmed = before.after_patch(&answer, &sent);
-    Ok(Applied { answer, confirmed, notes })
+    Ok(Applied {
+        answer,
+        confirmed,
+        notes,
+    })
 }
 
 /// Asks for the secret's present state by the documented no-op, `PATCH {}`.
@@ -119,7 +151,12 @@ pub async fn patch(ctx: &Context, to: Request<'_>, change: Change, content: Cont
 /// The failed request.
 pub async fn read(ctx: &Context, to: Request<'_>, secret_id: &str) -> Result<RemoteSecret, Error> {
     ctx.nairi
-        .patch_secret(&to.credential.key, to.vault_id, secret_id, &SecretPatch::default())
+        .patch_secret(
+            &to.credential.key,
+            to.vault_id,
+            secret_id,
+            &SecretPatch::default(),
+        )
         .await
         .inspect_err(|error| ctx.connections.heed(to.credential, error))
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::jiff::Timestamp;
 use kube::{Api, Resource as _, ResourceExt as _};
-use kube_runtime::{controller::Action, events::EventType, reflector::Lookup as _};
+use kube_runtime::{controller::Action, events::EventType, reflector::ObjectRef};
 use tracing::{info, warn};
 
 use crate::{
@@ -36,11 +36,22 @@ pub(super) async fn conclude(
 ) -> Action {
     let next_action = next_action(ctx, uid, verdict);
     if matches!(verdict, Verdict::Synced(_) | Verdict::Drifted { .. })
-        || matches!(verdict, Verdict::Blocked { refusal: Refusal { unbind: true, .. }, .. })
+        || matches!(
+            verdict,
+            Verdict::Blocked {
+                refusal: Refusal { unbind: true, .. },
+                ..
+            }
+        )
     {
         ctx.ledger.unbound(uid, false);
     }
-    let Some(next) = status::next(previous, object.metadata.generation, verdict, Timestamp::now()) else {
+    let Some(next) = status::next(
+        previous,
+        object.metadata.generation,
+        verdict,
+        Timestamp::now(),
+    ) else {
         return next_action;
     };
     let written = write(ctx, object, uid, next).await;
@@ -55,33 +66,59 @@ pub(super) async fn conclude(
             if conflict {
                 return Action::requeue(backoff::jittered(AFTER_CONFLICT));
             }
-            warn!(namespace = object.namespace(), name = object.name_any(), error = brief(&error), "could not write the status; trying again");
+            warn!(
+                namespace = object.namespace(),
+                name = object.name_any(),
+                error = brief(&error),
+                "could not write the status; trying again"
+            );
             Action::requeue(backoff::jittered(backoff::delay(ctx.ledger.failed(uid))))
         }
     }
 }
 
 /// Writes `next` where it differs from what the server shows; keeps it in the ledger until the cache shows it.
-async fn write(ctx: &Context, object: &VaultSecret, uid: &str, next: VaultSecretStatus) -> Result<(), kube::Error> {
+async fn write(
+    ctx: &Context,
+    object: &VaultSecret,
+    uid: &str,
+    next: VaultSecretStatus,
+) -> Result<(), kube::Error> {
     // The cache may have moved on since the pass began.
-    let cached = ctx.stores.objects.get(&object.to_object_ref(()));
-    let cached = cached.as_deref().filter(|cached| cached.metadata.uid == object.metadata.uid).unwrap_or(object);
+    let cached = ctx.stores.objects.get(&ObjectRef::from_obj(object));
+    let cached = cached
+        .as_deref()
+        .filter(|cached| cached.metadata.uid == object.metadata.uid)
+        .unwrap_or(object);
     let latest = ctx.ledger.entry(uid).latest;
-    let (shown, resource_version) = match latest.and_then(|latest| Some((latest.status, latest.resource_version?))) {
-        Some(written) => written,
-        None => (cached.status.clone().unwrap_or_default(), cached.resource_version().unwrap_or_default()),
-    };
+    let (shown, resource_version) =
+        match latest.and_then(|latest| Some((latest.status, latest.resource_version?))) {
+            Some(written) => written,
+            None => (
+                cached.status.clone().unwrap_or_default(),
+                cached.resource_version().unwrap_or_default(),
+            ),
+        };
     if next == shown {
         ctx.ledger.caught_up(uid);
         return Ok(());
     }
-    let api: Api<VaultSecret> = Api::namespaced(ctx.client.clone(), &object.namespace().unwrap_or_default());
+    let api: Api<VaultSecret> =
+        Api::namespaced(ctx.client.clone(), &object.namespace().unwrap_or_default());
     let name = object.name_any();
-    let target = status::Write { name: &name, resource_version: &resource_version };
+    let target = status::Write {
+        name: &name,
+        resource_version: &resource_version,
+    };
     match status::write(&api, target, &shown, &next, ctx.settings.kube_timeout).await {
         Ok(version) => {
             ctx.ledger.remember(uid, next.clone(), version);
-            if let Some(version) = ctx.stores.objects.get(&object.to_object_ref(())).and_then(|now| now.resource_version()) {
+            if let Some(version) = ctx
+                .stores
+                .objects
+                .get(&ObjectRef::from_obj(object))
+                .and_then(|now| now.resource_version())
+            {
                 ctx.ledger.cached(uid, &version);
             }
             announce(ctx, object, &shown, &next).await;
@@ -116,12 +153,20 @@ fn next_action(ctx: &Context, uid: &str, verdict: &Verdict) -> Action {
 }
 
 /// One event and one log line when `Ready` changes.
-async fn announce(ctx: &Context, object: &VaultSecret, before: &VaultSecretStatus, now: &VaultSecretStatus) {
-    let Some(reason) = ready_reason(now) else { return };
+async fn announce(
+    ctx: &Context,
+    object: &VaultSecret,
+    before: &VaultSecretStatus,
+    now: &VaultSecretStatus,
+) {
+    let Some(reason) = ready_reason(now) else {
+        return;
+    };
     if ready_reason(before) == Some(reason) {
         return;
     }
-    let message = condition::find(&now.conditions, ConditionType::Ready).map_or("", |ready| ready.message.as_str());
+    let message = condition::find(&now.conditions, ConditionType::Ready)
+        .map_or("", |ready| ready.message.as_str());
     let (namespace, name) = (object.namespace(), object.name_any());
     let type_ = if reason.status() == Status::False {
         warn!(namespace, name, %reason, message, "not in sync");
@@ -130,15 +175,30 @@ async fn announce(ctx: &Context, object: &VaultSecret, before: &VaultSecretStatu
         info!(namespace, name, %reason, message, "status changed");
         EventType::Normal
     };
-    ctx.events.publish(object.object_ref(&()), type_, reason.as_str(), "Reconcile", message).await;
+    ctx.events
+        .publish(
+            object.object_ref(&()),
+            type_,
+            reason.as_str(),
+            "Reconcile",
+            message,
+        )
+        .await;
 }
 
 async fn publish_notes(ctx: &Context, object: &VaultSecret, notes: &[Note]) {
     for note in notes {
         let (type_, reason, message) = match note {
             Note::DriftCorrected(fields) => {
-                let names: Vec<_> = fields.names().into_iter().map(ManagedField::as_str).collect();
-                let message = format!("Somebody else had changed the secret in Nairi; sent again: {}.", names.join(", "));
+                let names: Vec<_> = fields
+                    .names()
+                    .into_iter()
+                    .map(ManagedField::as_str)
+                    .collect();
+                let message = format!(
+                    "Somebody else had changed the secret in Nairi; sent again: {}.",
+                    names.join(", ")
+                );
                 (EventType::Normal, "DriftCorrected", message)
             }
             Note::DomainsWidened => {
@@ -150,7 +210,14 @@ async fn publish_notes(ctx: &Context, object: &VaultSecret, notes: &[Note]) {
                 (EventType::Warning, "TrailingNewline", message.to_owned())
             }
         };
-        info!(namespace = object.namespace(), name = object.name_any(), reason, message);
-        ctx.events.publish(object.object_ref(&()), type_, reason, "Patch", &message).await;
+        info!(
+            namespace = object.namespace(),
+            name = object.name_any(),
+            reason,
+            message
+        );
+        ctx.events
+            .publish(object.object_ref(&()), type_, reason, "Patch", &message)
+            .await;
     }
 }

@@ -72,10 +72,15 @@ impl Desired {
             }
         };
         if let Some(domains) = &spec.allowed_domains {
-            if let Some(bad) = domains.iter().find(|d| d.contains(['/', '@', ':']) || d.contains(char::is_whitespace)) {
+            if let Some(bad) = domains
+                .iter()
+                .find(|d| d.contains(['/', '@', ':']) || d.contains(char::is_whitespace))
+            {
                 return Err(Refusal::new(
                     Reason::Rejected,
-                    format!("allowedDomains holds {bad:?}: give a host name such as api.example.com or *.example.com, without scheme, port or path."),
+                    format!(
+                        "allowedDomains holds {bad:?}: give a host name such as api.example.com or *.example.com, without scheme, port or path."
+                    ),
                 ));
             }
             if is_unrestricted(domains) && !spec.allow_unrestricted {
@@ -104,17 +109,26 @@ impl Desired {
 /// `InvalidValue` for an empty value, one that is not UTF-8, or one with a NUL: the API takes a JSON
 /// string, and programs read the secret as an environment variable, which ends at a NUL.
 pub fn value(bytes: Vec<u8>, secret: &str, key: &str) -> Result<SecretString, Refusal> {
-    let refuse = |what: &str| Refusal::new(Reason::InvalidValue, format!("Key {key:?} of Secret {secret:?} {what}"));
+    let refuse = |what: &str| {
+        Refusal::new(
+            Reason::InvalidValue,
+            format!("Key {key:?} of Secret {secret:?} {what}"),
+        )
+    };
     if bytes.is_empty() {
         return Err(refuse("is empty: give it a value."));
     }
     let mut text = String::from_utf8(bytes).map_err(|error| {
         error.into_bytes().zeroize();
-        refuse("is not UTF-8 text: Nairi stores text only, so encode it first (base64, for example).")
+        refuse(
+            "is not UTF-8 text: Nairi stores text only, so encode it first (base64, for example).",
+        )
     })?;
     if text.contains('\0') {
         text.zeroize();
-        return Err(refuse("holds a NUL character, which no environment variable can: remove it."));
+        return Err(refuse(
+            "holds a NUL character, which no environment variable can: remove it.",
+        ));
     }
     Ok(SecretString::from(text))
 }

@@ -36,7 +36,8 @@ pub fn refusal(error: &Error, vault_id: &str, look_again: Duration, now: Instant
 /// The API asked for silence until then.
 #[must_use]
 pub fn throttled(until: Instant) -> Refusal {
-    let message = "Nairi asked to wait (Retry-After): nothing is sent with this API key until then.";
+    let message =
+        "Nairi asked to wait (Retry-After): nothing is sent with this API key until then.";
     Refusal::new(Reason::RateLimited, message).retried(Retry::At(until))
 }
 

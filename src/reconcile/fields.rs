@@ -15,7 +15,10 @@ pub struct Fields {
 
 impl Fields {
     /// Neither field.
-    pub const NONE: Self = Self { value: false, allowed_domains: false };
+    pub const NONE: Self = Self {
+        value: false,
+        allowed_domains: false,
+    };
 
     /// Whether the set is empty.
     #[must_use]

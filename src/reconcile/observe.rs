@@ -26,24 +26,37 @@ pub fn recorded(
     status: &VaultSecretStatus,
     entry: &Entry,
 ) -> Observed {
-    let Target { vault_id: _, secret_id, env_key } = &desired.target;
+    let Target {
+        vault_id: _,
+        secret_id,
+        env_key,
+    } = &desired.target;
     let confirmed = Confirmed::from_status(status).filter(|confirmed| {
         !entry.unbound
-            && secret_id.as_ref().is_none_or(|id| *id == confirmed.secret_id)
+            && secret_id
+                .as_ref()
+                .is_none_or(|id| *id == confirmed.secret_id)
             && env_key.as_ref().is_none_or(|key| *key == confirmed.env_key)
     });
-    let source = object
-        .spec
-        .source_secret()
-        .and_then(|name| ctx.stores.secret_version(&object.namespace().unwrap_or_default(), name));
-    let known = entry.checked_source.as_ref().or(status.source_version.as_ref());
+    let source = object.spec.source_secret().and_then(|name| {
+        ctx.stores
+            .secret_version(&object.namespace().unwrap_or_default(), name)
+    });
+    let known = entry
+        .checked_source
+        .as_ref()
+        .or(status.source_version.as_ref());
     let moved = source.is_none() || source.as_ref() != known;
     let settled = ready_reason(status).is_some_and(|reason| reason.status() == Status::True);
     let respecified = status.observed_generation != object.metadata.generation;
     Observed {
         remote: Remote::Unasked,
         evidence: Evidence::NotRead,
-        stale: moved || respecified || !settled || entry.uncertain.value || status.value_fingerprint.is_none(),
+        stale: moved
+            || respecified
+            || !settled
+            || entry.uncertain.value
+            || status.value_fingerprint.is_none(),
         unwatched: moved && entry.checked_source.is_none() && known.is_some(),
         uncertain: entry.uncertain,
         confirmed,
@@ -52,19 +65,41 @@ pub fn recorded(
 
 /// `value` against what was last sent, for the secret that is bound or was found.
 #[must_use]
-pub fn evidence(ctx: &Context, object: &VaultSecret, observed: &Observed, value: &SecretString) -> Evidence {
+pub fn evidence(
+    ctx: &Context,
+    object: &VaultSecret,
+    observed: &Observed,
+    value: &SecretString,
+) -> Evidence {
     let recorded = observed.confirmed.as_ref().and_then(|confirmed| {
-        Some((confirmed.secret_id.as_str(), confirmed.value_fingerprint.as_ref()?))
+        Some((
+            confirmed.secret_id.as_str(),
+            confirmed.value_fingerprint.as_ref()?,
+        ))
     });
     match recorded {
-        Some((secret_id, recorded)) if fingerprint(ctx, object, secret_id, value) == *recorded => Evidence::Same,
+        Some((secret_id, recorded)) if fingerprint(ctx, object, secret_id, value) == *recorded => {
+            Evidence::Same
+        }
         _ => Evidence::Changed,
     }
 }
 
 /// The fingerprint of `value` for `object` and that remote secret.
 #[must_use]
-pub fn fingerprint(ctx: &Context, object: &VaultSecret, secret_id: &str, value: &SecretString) -> String {
+pub fn fingerprint(
+    ctx: &Context,
+    object: &VaultSecret,
+    secret_id: &str,
+    value: &SecretString,
+) -> String {
     let uid = object.metadata.uid.as_deref().unwrap_or_default();
-    ctx.fingerprints.of(Binding { uid, vault_id: &object.spec.vault_id, secret_id }, value)
+    ctx.fingerprints.of(
+        Binding {
+            uid,
+            vault_id: &object.spec.vault_id,
+            secret_id,
+        },
+        value,
+    )
 }

@@ -109,28 +109,48 @@ pub struct Change {
 /// Decides the next step.
 #[must_use]
 pub fn plan(desired: &Desired, observed: &Observed, look_again: Duration) -> Plan {
-    let Desired { target, value, allowed_domains, drift_policy } = desired;
-    let Observed { confirmed, remote, evidence, stale, unwatched, uncertain } = observed;
+    let Desired {
+        target,
+        value,
+        allowed_domains,
+        drift_policy,
+    } = desired;
+    let Observed {
+        confirmed,
+        remote,
+        evidence,
+        stale,
+        unwatched,
+        uncertain,
+    } = observed;
 
     let read = *evidence != Evidence::NotRead;
     if let (Remote::Absent, Some(confirmed)) = (remote, confirmed) {
         // A list is weak evidence: a bound id is asked itself before it counts as gone.
-        return Plan::ReadRemote { secret_id: confirmed.secret_id.clone() };
+        return Plan::ReadRemote {
+            secret_id: confirmed.secret_id.clone(),
+        };
     }
     let seen = match remote {
         Remote::Unasked => None,
         Remote::Seen(secret) => Some(secret),
-        missing => return Plan::Refuse(not_found(target, missing).retried(Retry::Every(look_again))),
+        missing => {
+            return Plan::Refuse(not_found(target, missing).retried(Retry::Every(look_again)));
+        }
     };
 
     let Some(confirmed) = confirmed else {
-        let Some(secret) = seen else { return Plan::Look };
+        let Some(secret) = seen else {
+            return Plan::Look;
+        };
         if value.is_managed() && !read {
             return Plan::ReadSource;
         }
         let fields = Fields {
             value: value.is_managed(),
-            allowed_domains: allowed_domains.as_ref().is_some_and(|d| !same_domains(d, &secret.allowed_domains)),
+            allowed_domains: allowed_domains
+                .as_ref()
+                .is_some_and(|d| !same_domains(d, &secret.allowed_domains)),
         };
         let adopted = allowed_domains.as_ref().filter(|_| !fields.allowed_domains);
         let before = Confirmed::found(secret, adopted);
@@ -150,23 +170,35 @@ pub fn plan(desired: &Desired, observed: &Observed, look_again: Duration) -> Pla
     if value.is_managed() && !read && *stale {
         return Plan::ReadSource;
     }
-    let managed = Fields { value: value.is_managed(), allowed_domains: allowed_domains.is_some() };
+    let managed = Fields {
+        value: value.is_managed(),
+        allowed_domains: allowed_domains.is_some(),
+    };
     let own = Fields {
         value: *evidence == Evidence::Changed,
-        allowed_domains: allowed_domains
-            .as_ref()
-            .is_some_and(|d| confirmed.applied_domains.as_ref().is_none_or(|applied| !same_domains(d, applied))),
+        allowed_domains: allowed_domains.as_ref().is_some_and(|d| {
+            confirmed
+                .applied_domains
+                .as_ref()
+                .is_none_or(|applied| !same_domains(d, applied))
+        }),
     } | (*uncertain & managed);
     let drift = drift(confirmed, seen);
     let foreign = managed
-        & Fields { value: drift.updated_at.is_some(), allowed_domains: drift.allowed_domains.is_some() };
+        & Fields {
+            value: drift.updated_at.is_some(),
+            allowed_domains: drift.allowed_domains.is_some(),
+        };
     let (send, left) = match drift_policy {
         DriftPolicy::Correct => (own | foreign, Fields::NONE),
         DriftPolicy::Report => (own, foreign - own),
     };
     let leaves = Drift {
         updated_at: drift.updated_at.clone().filter(|_| left.value),
-        allowed_domains: drift.allowed_domains.clone().filter(|_| left.allowed_domains),
+        allowed_domains: drift
+            .allowed_domains
+            .clone()
+            .filter(|_| left.allowed_domains),
     };
 
     if send.value && !read {
@@ -175,7 +207,9 @@ pub fn plan(desired: &Desired, observed: &Observed, look_again: Duration) -> Pla
     if !send.is_empty() {
         let hides_a_foreign_write = managed.value && !send.value && seen.is_none();
         if hides_a_foreign_write {
-            return Plan::ReadRemote { secret_id: confirmed.secret_id.clone() };
+            return Plan::ReadRemote {
+                secret_id: confirmed.secret_id.clone(),
+            };
         }
         return Plan::Patch(Change {
             secret_id: confirmed.secret_id.clone(),
@@ -187,7 +221,11 @@ pub fn plan(desired: &Desired, observed: &Observed, look_again: Duration) -> Pla
         });
     }
     if !left.is_empty() {
-        return Plan::Report { confirmed: confirmed.clone(), drift: leaves, pending: left };
+        return Plan::Report {
+            confirmed: confirmed.clone(),
+            drift: leaves,
+            pending: left,
+        };
     }
     if *unwatched && read && seen.is_none() {
         return Plan::Look;
@@ -203,7 +241,9 @@ fn drift(confirmed: &Confirmed, seen: Option<&RemoteSecret>) -> Drift {
     let redomained = !same_domains(&seen.allowed_domains, &confirmed.allowed_domains);
     Drift {
         // Our own domains-only PATCH moves updated_at without making the value ours again.
-        updated_at: moved.then(|| seen.updated_at.clone()).or(recorded.updated_at),
+        updated_at: moved
+            .then(|| seen.updated_at.clone())
+            .or(recorded.updated_at),
         allowed_domains: redomained.then(|| seen.allowed_domains.clone()),
     }
 }
@@ -230,7 +270,11 @@ fn settled(confirmed: &Confirmed, seen: Option<&RemoteSecret>, managed: Fields) 
 }
 
 fn not_found(target: &Target, remote: &Remote) -> Refusal {
-    let Target { vault_id, secret_id, env_key } = target;
+    let Target {
+        vault_id,
+        secret_id,
+        env_key,
+    } = target;
     let env_key = env_key.as_deref().unwrap_or_default();
     match (remote, secret_id) {
         (Remote::Ambiguous(count), _) => Refusal::new(

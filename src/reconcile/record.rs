@@ -130,13 +130,20 @@ impl Confirmed {
         Self {
             secret_id: answer.id.clone(),
             env_key: answer.env_key.clone(),
-            allowed_domains: if keeps_domains { self.allowed_domains } else { answer.allowed_domains.clone() },
+            allowed_domains: if keeps_domains {
+                self.allowed_domains
+            } else {
+                answer.allowed_domains.clone()
+            },
             applied_domains: sent.allowed_domains.clone().or(self.applied_domains),
             created_at: answer.created_at.clone().or(self.created_at),
             updated_at: answer.updated_at.clone(),
             value_fingerprint: sent.value_fingerprint.clone().or(self.value_fingerprint),
             source_version: sent.source_version.clone().or(self.source_version),
-            last_patch: Some(LastPatch { time: sent.at.clone(), fields: sent.fields.names() }),
+            last_patch: Some(LastPatch {
+                time: sent.at.clone(),
+                fields: sent.fields.names(),
+            }),
             drift: (drift != Drift::default()).then_some(drift),
         }
     }

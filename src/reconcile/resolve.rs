@@ -32,12 +32,20 @@ pub fn permitted(stores: &Stores, object: &VaultSecret) -> Result<ConnectionId, 
     };
     match &id {
         ConnectionId::Namespaced { namespace, name } => {
-            stores.connections.get(&ObjectRef::new(name).within(namespace)).ok_or_else(missing)?;
+            stores
+                .connections
+                .get(&ObjectRef::new(name).within(namespace))
+                .ok_or_else(missing)?;
         }
         ConnectionId::Cluster { name } => {
-            let connection = stores.cluster_connections.get(&ObjectRef::new(name)).ok_or_else(missing)?;
+            let connection = stores
+                .cluster_connections
+                .get(&ObjectRef::new(name))
+                .ok_or_else(missing)?;
             let space = stores.namespaces.get(&ObjectRef::new(&namespace));
-            let labels = space.and_then(|space| space.metadata.labels.clone()).unwrap_or_default();
+            let labels = space
+                .and_then(|space| space.metadata.labels.clone())
+                .unwrap_or_default();
             let vault_id = &object.spec.vault_id;
             if !grants::permit(&connection.spec.grants, &namespace, &labels, vault_id) {
                 let message = format!(
@@ -72,11 +80,23 @@ pub fn credential(ctx: &Context, id: &ConnectionId) -> Result<Credential, Verdic
 /// A sentence that names the Secret and the key, never their content.
 pub async fn value(ctx: &Context, object: &VaultSecret) -> Result<(SecretString, String), Refusal> {
     let namespace = object.namespace().unwrap_or_default();
-    let Some(reference) = object.spec.value_from.as_ref().and_then(|from| from.secret_key_ref.as_ref()) else {
-        return Err(Refusal::new(Reason::SourceNotFound, "spec.valueFrom names no Secret: set secretKeyRef."));
+    let Some(reference) = object
+        .spec
+        .value_from
+        .as_ref()
+        .and_then(|from| from.secret_key_ref.as_ref())
+    else {
+        return Err(Refusal::new(
+            Reason::SourceNotFound,
+            "spec.valueFrom names no Secret: set secretKeyRef.",
+        ));
     };
     let (name, key) = (&reference.name, &reference.key);
-    let of = KeyOf { namespace: &namespace, name, key };
+    let of = KeyOf {
+        namespace: &namespace,
+        name,
+        key,
+    };
     let content = source::read(&ctx.client, of, ctx.settings.kube_timeout).await.map_err(|error| match error {
         source::Error::NotFound => Refusal::new(
             Reason::SourceNotFound,
@@ -89,7 +109,8 @@ pub async fn value(ctx: &Context, object: &VaultSecret) -> Result<(SecretString,
         .retried(Retry::Backoff),
     })?;
     let bytes = content.bytes.ok_or_else(|| {
-        let message = format!("Secret {name:?} has no key {key:?}: add it, or correct spec.valueFrom.");
+        let message =
+            format!("Secret {name:?} has no key {key:?}: add it, or correct spec.valueFrom.");
         Refusal::new(Reason::SourceKeyNotFound, message)
     })?;
     Ok((desired::value(bytes, name, key)?, content.version))

@@ -32,7 +32,11 @@ pub fn next(
     now: Timestamp,
 ) -> Option<VaultSecretStatus> {
     let mut status = previous.clone();
-    let mut say = Conditions { generation, now, all: std::mem::take(&mut status.conditions) };
+    let mut say = Conditions {
+        generation,
+        now,
+        all: std::mem::take(&mut status.conditions),
+    };
     let mut pending_fields = Fields::NONE;
     if !matches!(verdict, Verdict::Suspended) {
         condition::remove(&mut say.all, ConditionType::Suspended);
@@ -42,13 +46,27 @@ pub fn next(
             confirmed.write_to(&mut status);
             say.ready(Reason::Synced, SYNCED);
         }
-        Verdict::Drifted { confirmed, drift, pending } => {
+        Verdict::Drifted {
+            confirmed,
+            drift,
+            pending,
+        } => {
             confirmed.write_to(&mut status);
             status.drift = Some(drift.clone());
             pending_fields = *pending;
             say.ready(Reason::DriftDetected, &drift_message(*pending));
         }
-        Verdict::Blocked { refusal: Refusal { reason, message, retry: _, unbind }, pending, confirmed } => {
+        Verdict::Blocked {
+            refusal:
+                Refusal {
+                    reason,
+                    message,
+                    retry: _,
+                    unbind,
+                },
+            pending,
+            confirmed,
+        } => {
             if let Some(confirmed) = confirmed {
                 confirmed.write_to(&mut status);
             }
@@ -63,7 +81,12 @@ pub fn next(
             say.ready(*reason, message);
         }
         Verdict::Suspended => {
-            say.set(ConditionType::Suspended, Status::True, Reason::Suspended.as_str(), SUSPENDED);
+            say.set(
+                ConditionType::Suspended,
+                Status::True,
+                Reason::Suspended.as_str(),
+                SUSPENDED,
+            );
             if condition::find(&say.all, ConditionType::Ready).is_none() {
                 say.ready(Reason::Suspended, SUSPENDED);
             }
@@ -85,7 +108,9 @@ fn drift_message(pending: Fields) -> String {
         (false, true) => "secret's domains",
         _ => "secret (perhaps its value)",
     };
-    format!("Somebody else changed the {what} in Nairi: set driftPolicy: Correct to put the declared state back, or change the declaration.")
+    format!(
+        "Somebody else changed the {what} in Nairi: set driftPolicy: Correct to put the declared state back, or change the declaration."
+    )
 }
 
 struct Conditions {
@@ -96,12 +121,25 @@ struct Conditions {
 
 impl Conditions {
     fn set(&mut self, type_: ConditionType, status: Status, reason: &str, message: &str) {
-        condition::set(&mut self.all, type_, status, reason, message, self.generation, self.now);
+        condition::set(
+            &mut self.all,
+            type_,
+            status,
+            reason,
+            message,
+            self.generation,
+            self.now,
+        );
     }
 
     /// `Ready` with `reason`, and beside it the one of `Stalled` and `Reconciling` that goes with it.
     fn ready(&mut self, reason: Reason, message: &str) {
-        self.set(ConditionType::Ready, reason.status(), reason.as_str(), message);
+        self.set(
+            ConditionType::Ready,
+            reason.status(),
+            reason.as_str(),
+            message,
+        );
         let beside = match reason.class() {
             Class::Waits => Some(ConditionType::Stalled),
             Class::Retried => Some(ConditionType::Reconciling),
@@ -120,7 +158,10 @@ impl Conditions {
 /// The reason on `Ready`, where there is one on the closed list.
 #[must_use]
 pub fn ready_reason(status: &VaultSecretStatus) -> Option<Reason> {
-    condition::find(&status.conditions, ConditionType::Ready)?.reason.parse().ok()
+    condition::find(&status.conditions, ConditionType::Ready)?
+        .reason
+        .parse()
+        .ok()
 }
 
 /// The object whose status is written.
@@ -165,8 +206,13 @@ fn to_value(status: &impl Serialize) -> Result<Value, kube::Error> {
 
 /// The JSON merge patch (RFC 7386) that turns `from` into `to`.
 fn merge_patch(from: &Value, to: &Value) -> Value {
-    let (Value::Object(old), Value::Object(new)) = (from, to) else { return to.clone() };
-    let removed = old.keys().filter(|key| !new.contains_key(*key)).map(|key| (key.clone(), Value::Null));
+    let (Value::Object(old), Value::Object(new)) = (from, to) else {
+        return to.clone();
+    };
+    let removed = old
+        .keys()
+        .filter(|key| !new.contains_key(*key))
+        .map(|key| (key.clone(), Value::Null));
     let changed = new.iter().filter_map(|(key, value)| match old.get(key) {
         Some(before) if before == value => None,
         Some(before) => Some((key.clone(), merge_patch(before, value))),

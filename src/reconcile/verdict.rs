@@ -69,7 +69,12 @@ pub enum Retry {
 impl Refusal {
     /// A refusal that waits for the change that cures it.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), retry: Retry::OnChange, unbind: false }
+        Self {
+            reason,
+            message: message.into(),
+            retry: Retry::OnChange,
+            unbind: false,
+        }
     }
 
     /// The same, looked at again as `retry` says.
@@ -89,6 +94,10 @@ impl Refusal {
     /// As a verdict, with nothing sent.
     #[must_use]
     pub fn verdict(self) -> Verdict {
-        Verdict::Blocked { refusal: self, pending: Fields::NONE, confirmed: None }
+        Verdict::Blocked {
+            refusal: self,
+            pending: Fields::NONE,
+            confirmed: None,
+        }
     }
 }

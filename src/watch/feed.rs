@@ -11,10 +11,13 @@ use std::{
 };
 
 use futures::{Stream, StreamExt as _, stream::BoxStream};
-use kube::{Resource, core::DeserializeGuard};
+use kube::{
+    Resource,
+    core::{DeserializeGuard, ObjectMeta},
+};
 use kube_runtime::{
     WatchStreamExt as _,
-    reflector::{Lookup as _, ObjectRef, store::Writer},
+    reflector::{ObjectRef, store::Writer},
     watcher::{self, Event},
 };
 use tracing::warn;
@@ -36,7 +39,7 @@ pub enum Change<'a, K> {
 }
 
 /// One watcher of a kind.
-pub struct Source<K> {
+pub struct Source<K: Resource<DynamicType = ()> + 'static> {
     /// The namespace it sees; `None` for all.
     pub scope: Option<String>,
     /// Its events.
@@ -45,7 +48,7 @@ pub struct Source<K> {
 
 /// One event of a watcher, of objects that parse.
 #[derive(Debug)]
-pub enum Seen<K> {
+pub enum Seen<K: Resource<DynamicType = ()> + 'static> {
     /// A list begins.
     ListBegins,
     /// A list is complete.
@@ -53,24 +56,22 @@ pub enum Seen<K> {
     /// An object, from a list or a watch.
     Object(K),
     /// An object that is gone, or that can't be read any more.
-    Gone { namespace: Option<String>, name: String },
+    Gone(ObjectRef<K>),
 }
 
 /// The events of `watcher`, retried with its own delays, failures logged.
-pub fn events<K>(watcher: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static) -> BoxStream<'static, Seen<K>>
+pub fn events<K>(
+    watcher: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
+) -> BoxStream<'static, Seen<K>>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + Send + 'static,
 {
-    let gone = |object: K| Seen::Gone {
-        namespace: object.meta().namespace.clone(),
-        name: object.meta().name.clone().unwrap_or_default(),
-    };
     retried(watcher)
         .map(move |event| match event {
             Event::Init => Seen::ListBegins,
             Event::InitDone => Seen::ListEnds,
             Event::InitApply(object) | Event::Apply(object) => Seen::Object(object),
-            Event::Delete(object) => gone(object),
+            Event::Delete(object) => Seen::Gone(ObjectRef::from_obj(&object)),
         })
         .boxed()
 }
@@ -86,8 +87,7 @@ where
     let seen = move |DeserializeGuard(object): DeserializeGuard<K>| {
         object.map(Seen::Object).unwrap_or_else(|object| {
             invalid(&object);
-            let metadata = object.metadata;
-            Seen::Gone { namespace: metadata.namespace, name: metadata.name.unwrap_or_default() }
+            Seen::Gone(reference(object.metadata))
         })
     };
     retried(watcher)
@@ -95,15 +95,20 @@ where
             Event::Init => Seen::ListBegins,
             Event::InitDone => Seen::ListEnds,
             Event::InitApply(object) | Event::Apply(object) => seen(object),
-            Event::Delete(object) => Seen::Gone {
-                namespace: object.meta().namespace.clone(),
-                name: object.meta().name.clone().unwrap_or_default(),
-            },
+            Event::Delete(mut object) => Seen::Gone(reference(std::mem::take(object.meta_mut()))),
         })
         .boxed()
 }
 
-fn retried<K>(watcher: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static) -> impl Stream<Item = Event<K>>
+fn reference<K: Resource<DynamicType = ()>>(metadata: ObjectMeta) -> ObjectRef<K> {
+    let mut reference = ObjectRef::new(metadata.name.as_deref().unwrap_or_default());
+    reference.namespace = metadata.namespace;
+    reference
+}
+
+fn retried<K>(
+    watcher: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
+) -> impl Stream<Item = Event<K>>
 where
     K: Resource<DynamicType = ()> + Send + 'static,
 {
@@ -116,7 +121,9 @@ where
                     | watcher::Error::WatchStartFailed(error)
                     | watcher::Error::WatchFailed(error) => brief(error),
                     watcher::Error::WatchError(status) => format!("HTTP {}", status.code),
-                    watcher::Error::NoResourceVersion => "the list has no resourceVersion".to_owned(),
+                    watcher::Error::NoResourceVersion => {
+                        "the list has no resourceVersion".to_owned()
+                    }
                 };
                 warn!(%kind, error, "a watch broke; it is started again");
             })
@@ -127,31 +134,47 @@ where
 /// Fills the store of `writer` from `sources`, and tells `changed` of each change once the store shows it.
 ///
 /// The store counts as ready when all sources were listed once.
-pub async fn feed<K>(sources: Vec<Source<K>>, mut writer: Writer<K>, mut changed: impl FnMut(Change<'_, K>))
-where
+pub async fn feed<K>(
+    sources: Vec<Source<K>>,
+    mut writer: Writer<K>,
+    mut changed: impl FnMut(Change<'_, K>),
+) where
     K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
 {
     let store = writer.as_reader();
-    let (scopes, streams): (Vec<_>, Vec<_>) = sources.into_iter().map(|source| (source.scope, source.events)).unzip();
+    let (scopes, streams): (Vec<_>, Vec<_>) = sources
+        .into_iter()
+        .map(|source| (source.scope, source.events))
+        .unzip();
     // Until every source was listed, what they show is only collected.
     let mut initial = Some(vec![Listing::default(); scopes.len()]);
     let mut relists: Vec<Option<HashSet<ObjectRef<K>>>> = vec![None; scopes.len()];
-    let numbered = streams.into_iter().enumerate().map(|(source, events)| events.map(move |event| (source, event)));
+    let numbered = streams
+        .into_iter()
+        .enumerate()
+        .map(|(source, events)| events.map(move |event| (source, event)));
     let mut events = futures::stream::select_all(numbered);
 
     while let Some((source, event)) = events.next().await {
         if let Some(listings) = &mut initial {
             listings[source].take(event);
             if listings.iter().all(|listing| listing.complete) {
-                let objects: Vec<_> =
-                    initial.take().into_iter().flatten().flat_map(|listing| listing.objects.into_values()).collect();
+                let objects: Vec<_> = initial
+                    .take()
+                    .into_iter()
+                    .flatten()
+                    .flat_map(|listing| listing.objects.into_values())
+                    .collect();
                 writer.apply_watcher_event(&Event::Init);
                 for object in objects {
                     writer.apply_watcher_event(&Event::InitApply(object));
                 }
                 writer.apply_watcher_event(&Event::InitDone);
                 for object in store.state() {
-                    changed(Change::Applied { old: None, new: &object });
+                    changed(Change::Applied {
+                        old: None,
+                        new: &object,
+                    });
                 }
             }
             continue;
@@ -159,27 +182,26 @@ where
         match event {
             Seen::ListBegins => relists[source] = Some(HashSet::new()),
             Seen::Object(object) => {
-                let key = object.to_object_ref(());
+                let key = ObjectRef::from_obj(&object);
                 let old = store.get(&key);
                 let event = Event::Apply(object);
                 writer.apply_watcher_event(&event);
                 if let Event::Apply(new) = &event {
-                    changed(Change::Applied { old: old.as_deref(), new });
+                    changed(Change::Applied {
+                        old: old.as_deref(),
+                        new,
+                    });
                 }
                 if let Some(listed) = &mut relists[source] {
                     listed.insert(key);
                 }
             }
-            Seen::Gone { namespace, name } => {
-                let mut key = ObjectRef::new(&name);
-                key.namespace = namespace;
-                remove(&mut writer, store.get(&key), &mut changed);
-            }
+            Seen::Gone(key) => remove(&mut writer, store.get(&key), &mut changed),
             Seen::ListEnds => {
                 let listed = relists[source].take().unwrap_or_default();
                 let scope = scopes[source].as_deref();
                 for object in store.state_filter(|object| in_scope(object, scope)) {
-                    if !listed.contains(&object.to_object_ref(())) {
+                    if !listed.contains(&ObjectRef::from_obj(&*object)) {
                         remove(&mut writer, Some(object), &mut changed);
                     }
                 }
@@ -188,8 +210,11 @@ where
     }
 }
 
-fn remove<K>(writer: &mut Writer<K>, object: Option<Arc<K>>, changed: &mut impl FnMut(Change<'_, K>))
-where
+fn remove<K>(
+    writer: &mut Writer<K>,
+    object: Option<Arc<K>>,
+    changed: &mut impl FnMut(Change<'_, K>),
+) where
     K: Resource<DynamicType = ()> + Clone + Debug + 'static,
 {
     let Some(object) = object else { return };
@@ -212,7 +237,10 @@ struct Listing<K: Resource<DynamicType = ()> + 'static> {
 
 impl<K: Resource<DynamicType = ()>> Default for Listing<K> {
     fn default() -> Self {
-        Self { objects: HashMap::new(), complete: false }
+        Self {
+            objects: HashMap::new(),
+            complete: false,
+        }
     }
 }
 
@@ -222,11 +250,9 @@ impl<K: Resource<DynamicType = ()>> Listing<K> {
             Seen::ListBegins => *self = Self::default(),
             Seen::ListEnds => self.complete = true,
             Seen::Object(object) => {
-                self.objects.insert(object.to_object_ref(()), object);
+                self.objects.insert(ObjectRef::from_obj(&object), object);
             }
-            Seen::Gone { namespace, name } => {
-                let mut key = ObjectRef::new(&name);
-                key.namespace = namespace;
+            Seen::Gone(key) => {
                 self.objects.remove(&key);
             }
         }

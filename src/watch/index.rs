@@ -6,7 +6,7 @@ use std::{
 };
 
 use kube::ResourceExt as _;
-use kube_runtime::reflector::{Lookup as _, ObjectRef};
+use kube_runtime::reflector::ObjectRef;
 use parking_lot::RwLock;
 
 use crate::{
@@ -28,9 +28,15 @@ pub struct Index {
 impl Index {
     /// Takes over what `object` refers to.
     pub fn object(&self, object: &VaultSecret) {
-        let (me, namespace) = (object.to_object_ref(()), object.namespace().unwrap_or_default());
+        let (me, namespace) = (
+            ObjectRef::from_obj(object),
+            object.namespace().unwrap_or_default(),
+        );
         let connection = ConnectionId::of(&object.spec.connection_ref, &namespace);
-        let secret = object.spec.source_secret().map(|name| (namespace, name.to_owned()));
+        let secret = object
+            .spec
+            .source_secret()
+            .map(|name| (namespace, name.to_owned()));
         self.by_secret.write().set(&me, secret);
         self.by_connection.write().set(&me, Some(connection));
     }
@@ -44,7 +50,10 @@ impl Index {
     /// Takes over where `connection` has its key.
     pub fn connection(&self, connection: &impl Connection) {
         let key = connection.key();
-        self.key_secrets.write().set(&connection.id(), Some((key.namespace.to_owned(), key.name.to_owned())));
+        self.key_secrets.write().set(
+            &connection.id(),
+            Some((key.namespace.to_owned(), key.name.to_owned())),
+        );
     }
 
     /// `connection` is gone.
@@ -79,7 +88,10 @@ struct Links<T, M> {
 
 impl<T, M> Default for Links<T, M> {
     fn default() -> Self {
-        Self { members: HashMap::new(), target: HashMap::new() }
+        Self {
+            members: HashMap::new(),
+            target: HashMap::new(),
+        }
     }
 }
 
@@ -97,13 +109,19 @@ impl<T: Clone + Eq + Hash, M: Clone + Eq + Hash> Links<T, M> {
             }
         }
         if let Some(target) = target {
-            self.members.entry(target.clone()).or_default().insert(member.clone());
+            self.members
+                .entry(target.clone())
+                .or_default()
+                .insert(member.clone());
             self.target.insert(member.clone(), target);
         }
     }
 
     fn of(&self, target: &T) -> Vec<M> {
-        self.members.get(target).map(|members| members.iter().cloned().collect()).unwrap_or_default()
+        self.members
+            .get(target)
+            .map(|members| members.iter().cloned().collect())
+            .unwrap_or_default()
     }
 }
 
