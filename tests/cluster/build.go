@@ -219,4 +219,10 @@ func (o *goOutput) fetched() string {
 	return fmt.Sprintf(" (%d modules fetched)", o.downloads)
 }
 
-func round(d time.Duration) time.Duration { return d.Round(time.Second / 10) }
+// round leaves what people want to know of a duration.
+func round(d time.Duration) time.Duration {
+	if d > 10*time.Second {
+		return d.Round(time.Second)
+	}
+	return d.Round(time.Second / 10)
+}

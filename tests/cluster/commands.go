@@ -10,8 +10,9 @@ import (
 )
 
 const (
-	// politeStop is how long `stop` gives a program to end in good order.
-	politeStop = 5 * time.Second
+	// politeStop is how long `stop` gives a program to end in good order. etcd
+	// would wait for the API server's watches to end.
+	politeStop = 2 * time.Second
 	// restartDeadline bounds `start`.
 	restartDeadline = time.Minute
 )

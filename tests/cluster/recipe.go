@@ -51,8 +51,8 @@ func controlPlanePrograms() []program {
 	}
 	return []program{
 		{"etcd", ldflags, "./cmd/etcd", "half a minute"},
-		{"kube-apiserver", ldflags, "./cmd/kube-apiserver", "5 to 6 minutes"},
-		{"kube-controller-manager", ldflags, "./cmd/kube-controller-manager", "2 minutes"},
+		{"kube-apiserver", ldflags, "./cmd/kube-apiserver", "5 to 7 minutes"},
+		{"kube-controller-manager", ldflags, "./cmd/kube-controller-manager", "2 to 3 minutes"},
 		{"kubectl", ldflags, "./cmd/kubectl", "1 minute"},
 	}
 }
@@ -65,7 +65,7 @@ func helmProgram() program {
 			"-X helm.sh/helm/v4/internal/version.version=" + helmVersion,
 		},
 		source:  helmPackage + "@" + helmVersion,
-		usually: "2 minutes",
+		usually: "2 to 3 minutes",
 	}
 }
 
