@@ -1,0 +1,84 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+)
+
+const usage = `A real Kubernetes control plane for tests, demos and people.
+
+  cluster build [--helm]
+      Builds what is missing in the cache and prints where it is, as one line
+      of JSON.
+  cluster start [--helm] [--dir DIR] [--audit-log FILE]
+                [--no-controller-manager] [--until-signal]
+      Starts a control plane, prints its kubeconfig and more as one line of
+      JSON, and stops it at the end of standard input or at SIGINT, SIGTERM or
+      SIGHUP.
+
+  --helm                   also builds helm
+  --dir DIR                keeps the cluster's files in DIR, and leaves the logs
+                           there; it must be empty, missing or from an earlier
+                           cluster
+  --audit-log FILE         logs every request to FILE, at level Metadata
+  --no-controller-manager  no garbage collection, no default ServiceAccounts
+  --until-signal           doesn't read standard input
+
+Lines on standard input, each answered by {"ok":true} or {"ok":false,"error":…}:
+  start|stop|kill|pause|resume  etcd|kube-apiserver|kube-controller-manager
+
+KUBEBUILDER_ASSETS=FOLDER    takes the programs from there, builds none of them
+USE_EXISTING_CLUSTER=true    starts nothing, describes the current kubeconfig
+`
+
+// errUsage: the command line can't be understood; the usage is the answer.
+var errUsage = errors.New("see `cluster --help`")
+
+type buildArgs struct{ helm bool }
+
+type startArgs struct {
+	helm              bool
+	dir               string
+	auditLog          string
+	controllerManager bool
+	untilSignal       bool
+}
+
+// parse returns a buildArgs, a startArgs, or nil if help was asked for.
+func parse(args []string) (any, error) {
+	if len(args) == 0 {
+		return nil, fmt.Errorf("no command: %w", errUsage)
+	}
+	command, rest := args[0], args[1:]
+	flags := flag.NewFlagSet(command, flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	helm := flags.Bool("helm", false, "")
+	var parsed func() any
+	switch command {
+	case "build":
+		parsed = func() any { return buildArgs{helm: *helm} }
+	case "start":
+		dir := flags.String("dir", "", "")
+		auditLog := flags.String("audit-log", "", "")
+		without := flags.Bool("no-controller-manager", false, "")
+		untilSignal := flags.Bool("until-signal", false, "")
+		parsed = func() any {
+			return startArgs{*helm, *dir, *auditLog, !*without, *untilSignal}
+		}
+	case "help", "-h", "-help", "--help":
+		return nil, nil
+	default:
+		return nil, fmt.Errorf("unknown command %q: %w", command, errUsage)
+	}
+	switch err := flags.Parse(rest); {
+	case errors.Is(err, flag.ErrHelp):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", err, errUsage)
+	case flags.NArg() > 0:
+		return nil, fmt.Errorf("unexpected %q: %w", flags.Arg(0), errUsage)
+	}
+	return parsed(), nil
+}

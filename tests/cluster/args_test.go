@@ -1,0 +1,34 @@
+package main
+
+import (
+	"errors"
+	"testing"
+)
+
+func TestParse(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want any
+	}{
+		{[]string{"build"}, buildArgs{}},
+		{[]string{"build", "--helm"}, buildArgs{helm: true}},
+		{[]string{"start"}, startArgs{controllerManager: true}},
+		{
+			[]string{"start", "--no-controller-manager", "--until-signal", "--helm", "--dir", "d", "--audit-log=a"},
+			startArgs{helm: true, dir: "d", auditLog: "a", untilSignal: true},
+		},
+		{[]string{"--help"}, nil},
+		{[]string{"start", "--help"}, nil},
+	} {
+		if got, err := parse(c.args); err != nil || got != c.want {
+			t.Errorf("parse(%q) = %+v, %v; want %+v", c.args, got, err, c.want)
+		}
+	}
+	for _, args := range [][]string{
+		{}, {"stop"}, {"build", "--dir", "d"}, {"build", "helm"}, {"start", "--dir"}, {"start", "--wat"},
+	} {
+		if got, err := parse(args); !errors.Is(err, errUsage) {
+			t.Errorf("parse(%q) = %+v, %v; want a usage error", args, got, err)
+		}
+	}
+}
