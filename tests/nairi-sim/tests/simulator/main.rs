@@ -1,0 +1,4 @@
+//! The simulator under test, through real HTTP.
+
+mod documented;
+mod world;
