@@ -15,10 +15,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, Answered};
 use crate::body::Reply;
+use crate::entry::Outcome;
 use crate::fault::{Answer, Effect, Moment};
 use crate::faults::Met;
 use crate::lock;
-use crate::log::{Outcome, Ticket};
+use crate::log::Ticket;
 use crate::sim::Shared;
 
 /// How large a request may be.
@@ -183,7 +184,7 @@ fn respond(answered: &Answered, reply: Reply) -> Response<Reply> {
     json(answered.status, reply)
 }
 
-fn json(code: u16, reply: Reply) -> Response<Reply> {
+pub(crate) fn json(code: u16, reply: Reply) -> Response<Reply> {
     let mut response = Response::new(reply);
     *response.status_mut() = status(code);
     response

@@ -23,20 +23,23 @@
 //! | `outsider` | changes that no request made |
 //! | `behaviour` | the switches |
 //! | `fault`, `faults` | what goes wrong; which of it is active |
-//! | `log` | what arrived, and what became of it |
+//! | `log`, `entry` | what arrived, and what became of it |
 //! | `api` | the documented calls |
 //! | `state` | vaults and secrets |
 //! | `exchange`, `body` | one request's way through log, fault, call and answer |
 //! | `server`, `tls` | connections |
-//! | `control` | the same by curl, for the program |
+//! | `control`, `line` | the same by curl, for the program; a request on one line |
 
 mod api;
 mod behaviour;
 mod body;
+mod control;
+mod entry;
 mod exchange;
 mod fault;
 mod faults;
 mod ids;
+mod line;
 mod log;
 mod millis;
 mod outsider;
@@ -49,10 +52,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use api::BASE;
 pub use behaviour::{Behaviour, DomainsOrder, Duplicate, Lag, ListOrder};
+pub use entry::{Entries, Entry, Mark, Outcome};
 pub use fault::{Answer, Effect, Fault, FaultId, Moment, Target, Times};
 pub use faults::{FaultHandle, FaultState, NotSeen};
 pub use ids::{TimeFormat, api_key, secret_id, vault_id, well_formed};
-pub use log::{Entries, Entry, Log, Mark, Observer, Outcome, TimedOut};
+pub use line::Line;
+pub use log::{Log, Observer, TimedOut};
 pub use outsider::{Outsider, Refused};
 pub use sim::{Options, Sim, Stored};
 pub use state::{NewSecret, NewVault};

@@ -2,14 +2,15 @@
 
 use std::fmt;
 
+use crate::ids;
 use crate::lock;
-use crate::sim::{Sim, Stored};
-use crate::state::{NewSecret, Refusal, Secret};
+use crate::sim::{Shared, Stored};
+use crate::state::{NewSecret, NewVault, Refusal, Secret};
 
 /// Somebody who changes secrets without the client under test: another cluster, a script, the vendor's console.
 /// The same rules apply as to a request: `updated_at` moves only if something really changes (doc), and the
 /// switches of [`Behaviour`](crate::Behaviour) hold. Nothing is logged.
-pub struct Outsider<'a>(pub(crate) &'a Sim);
+pub struct Outsider<'a>(pub(crate) &'a Shared);
 
 /// There is no such secret or vault, or its `env_key` or id is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +73,7 @@ impl Outsider<'_> {
         domains: Option<Vec<String>>,
     ) -> Result<Stored, Refused> {
         let behaviour = self.0.behaviour();
-        let changed = lock(&self.0.shared.store).change(secret, value, domains, &behaviour)?;
+        let changed = lock(&self.0.store).change(secret, value, domains, &behaviour)?;
         self.stored(changed.secret)
     }
 
@@ -82,7 +83,7 @@ impl Outsider<'_> {
     /// When there is no such secret.
     pub fn touch(&self, secret: &str) -> Result<Stored, Refused> {
         let behaviour = self.0.behaviour();
-        let secret = lock(&self.0.shared.store).touch(secret, &behaviour)?;
+        let secret = lock(&self.0.store).touch(secret, &behaviour)?;
         self.stored(secret)
     }
 
@@ -91,7 +92,7 @@ impl Outsider<'_> {
     /// # Errors
     /// When there is no such secret.
     pub fn delete(&self, secret: &str) -> Result<(), Refused> {
-        lock(&self.0.shared.store).delete(secret)?;
+        lock(&self.0.store).delete(secret)?;
         Ok(())
     }
 
@@ -101,14 +102,25 @@ impl Outsider<'_> {
     /// When there is no such vault, or the `env_key` or id is taken.
     pub fn create(&self, vault: &str, new: NewSecret) -> Result<Stored, Refused> {
         let behaviour = self.0.behaviour();
-        let secret = lock(&self.0.shared.store).create(vault, new, &behaviour)?;
+        let secret = lock(&self.0.store).create(vault, new, &behaviour)?;
         self.stored(secret)
     }
 
+    /// Creates a vault with its secrets, and returns its id. One that exists is renamed, and gets the secrets as well.
+    ///
+    /// # Errors
+    /// When the `env_key` or id of one of its secrets is taken.
+    pub fn create_vault(&self, vault: NewVault) -> Result<String, Refused> {
+        let id = vault.id.unwrap_or_else(ids::vault_id);
+        lock(&self.0.store).put_vault(&id, &vault.name, &vault.description);
+        for secret in vault.secrets {
+            self.create(&id, secret)?;
+        }
+        Ok(id)
+    }
+
     fn stored(&self, secret: Secret) -> Result<Stored, Refused> {
-        let vault = lock(&self.0.shared.store)
-            .vault_of(&secret.id)
-            .map(str::to_owned);
+        let vault = lock(&self.0.store).vault_of(&secret.id).map(str::to_owned);
         Ok(Stored::new(
             vault.ok_or(Refused::Absent)?,
             secret,

@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -18,6 +20,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+use crate::control;
 use crate::exchange::{Connection, exchange};
 use crate::sim::Shared;
 
@@ -222,8 +225,17 @@ where
         tasks,
         cut: connection.cut.clone(),
     };
-    let service =
-        service_fn(move |request| exchange(context.shared.clone(), connection.clone(), request));
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (shared, connection) = (context.shared.clone(), connection.clone());
+        let controls = context.control && control::is_for(request.uri().path());
+        async move {
+            if controls {
+                control::answer(&shared, request).await
+            } else {
+                exchange(shared, connection, request).await
+            }
+        }
+    });
     let mut builder = Builder::new(executor);
     builder.http1().timer(TokioTimer::new());
     builder

@@ -8,12 +8,13 @@ use std::sync::{Arc, Mutex};
 use serde::Serialize;
 use tokio_util::sync::DropGuard;
 
-use crate::behaviour::Behaviour;
+use crate::behaviour::{Behaviour, Lag};
+use crate::entry::Mark;
 use crate::fault::{Fault, FaultId};
 use crate::faults::{FaultHandle, Faults};
 use crate::ids;
 use crate::lock;
-use crate::log::{Log, Mark, Observer};
+use crate::log::{Log, Observer};
 use crate::outsider::Outsider;
 use crate::server::Server;
 use crate::state::{NewSecret, NewVault, Secret, Store};
@@ -70,6 +71,26 @@ pub(crate) struct Shared {
     pub(crate) keys: Mutex<BTreeSet<String>>,
     pub(crate) faults: Faults,
     pub(crate) log: Log,
+}
+
+impl Shared {
+    pub(crate) fn behaviour(&self) -> Behaviour {
+        lock(&self.behaviour).clone()
+    }
+
+    pub(crate) fn secret(&self, id: &str) -> Option<Stored> {
+        let behaviour = self.behaviour();
+        let store = lock(&self.store);
+        let vault = store.vault_of(id)?.to_owned();
+        Some(Stored::new(vault, store.secret(id)?.clone(), &behaviour))
+    }
+
+    pub(crate) fn secrets(&self, vault: &str) -> Vec<Stored> {
+        let behaviour = self.behaviour();
+        let held = lock(&self.store).list(vault, Lag::None).unwrap_or_default();
+        let stored = |secret| Stored::new(vault.to_owned(), secret, &behaviour);
+        held.into_iter().map(stored).collect()
+    }
 }
 
 /// A running simulator. A clone is the same one; with the last of them all of its tasks and connections end.
@@ -159,7 +180,8 @@ impl Sim {
         self.server.stop().await;
     }
 
-    /// An outage: connections are cut and new ones refused, until [`Sim::resume`]. The port stays reserved.
+    /// An outage: connections are cut and new ones refused, until [`Sim::resume`]. Meanwhile the
+    /// port is given to nobody who asks for any free one.
     ///
     /// # Errors
     /// When the port was taken in between.
@@ -201,7 +223,7 @@ impl Sim {
     /// The switches as they are.
     #[must_use]
     pub fn behaviour(&self) -> Behaviour {
-        lock(&self.shared.behaviour).clone()
+        self.shared.behaviour()
     }
 
     /// Changes switches; the next request sees them.
@@ -254,14 +276,13 @@ impl Sim {
     /// Adds a vault with its secrets, and returns its id.
     ///
     /// # Panics
-    /// When one of its secrets' ids or `env_key`s is taken.
+    /// When one of its secrets' ids or `env_key`s is taken: see [`Outsider::create_vault`].
+    #[expect(clippy::must_use_candidate, reason = "called for its effect")]
+    #[track_caller]
     pub fn add_vault(&self, vault: NewVault) -> String {
-        let id = vault.id.unwrap_or_else(ids::vault_id);
-        lock(&self.shared.store).put_vault(&id, &vault.name, &vault.description);
-        for secret in vault.secrets {
-            self.add_secret(&id, secret);
-        }
-        id
+        self.outsider()
+            .create_vault(vault)
+            .expect("free ids and env_keys")
     }
 
     /// Adds a secret to a vault, and returns its id.
@@ -280,28 +301,19 @@ impl Sim {
     /// Changes what is stored without a request.
     #[must_use]
     pub fn outsider(&self) -> Outsider<'_> {
-        Outsider(self)
+        Outsider(&self.shared)
     }
 
     /// A secret as stored, by its id.
     #[must_use]
     pub fn secret(&self, id: &str) -> Option<Stored> {
-        let behaviour = self.behaviour();
-        let store = lock(&self.shared.store);
-        let vault = store.vault_of(id)?.to_owned();
-        Some(Stored::new(vault, store.secret(id)?.clone(), &behaviour))
+        self.shared.secret(id)
     }
 
     /// All secrets of a vault as stored, the oldest first; none if there is no such vault.
     #[must_use]
     pub fn secrets(&self, vault: &str) -> Vec<Stored> {
-        let behaviour = self.behaviour();
-        let held = lock(&self.shared.store)
-            .list(vault, crate::Lag::None)
-            .unwrap_or_default();
-        held.into_iter()
-            .map(|secret| Stored::new(vault.to_owned(), secret, &behaviour))
-            .collect()
+        self.shared.secrets(vault)
     }
 
     /// The stored value of a secret.

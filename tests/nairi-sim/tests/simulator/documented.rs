@@ -153,7 +153,7 @@ async fn ids_malformed_or_absent_or_of_another_vault() {
         )
         .await;
         assert_eq!(
-            answer.1.as_object().map(|error| error.len()),
+            answer.1.as_object().map(serde_json::Map::len),
             Some(1),
             "{answer:?}"
         );
