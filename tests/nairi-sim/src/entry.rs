@@ -63,8 +63,8 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// A request that has arrived.
-    pub(crate) fn new(seq: u64, connection: u64, head: &Parts, body: Bytes) -> Self {
+    /// A request that has arrived; the log gives it its place.
+    pub(crate) fn new(connection: u64, head: &Parts, body: Bytes) -> Self {
         let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
         let noop = |body: &[u8]| matches!(serde_json::from_slice(body), Ok(Value::Object(fields)) if fields.is_empty());
         let write = match head.method.as_str() {
@@ -73,7 +73,7 @@ impl Entry {
             _ => false,
         };
         Self {
-            seq,
+            seq: 0,
             connection,
             version: head.version,
             method: head.method.clone(),

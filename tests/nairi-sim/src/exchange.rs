@@ -40,7 +40,6 @@ pub(crate) async fn exchange(
     request: Request<Incoming>,
 ) -> Result<Response<Reply>, Infallible> {
     let (head, body) = request.into_parts();
-    // A body that ends early is logged as far as nothing: the client is gone, and hears no answer.
     let body = Limited::new(body, LARGEST)
         .collect()
         .await
@@ -49,7 +48,10 @@ pub(crate) async fn exchange(
     let body = body.unwrap_or_default();
     let ticket = shared.log.begin(&head, body.clone(), connection.number);
     if broken {
-        return Ok(cut(ticket, &connection).await);
+        // The client left in the middle of its request, or sent more than anybody should.
+        drop(ticket);
+        connection.cut.cancel();
+        return pending().await;
     }
     let mut write = false;
     ticket.note(|entry| write = entry.is_write());

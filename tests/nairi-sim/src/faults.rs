@@ -154,6 +154,18 @@ impl Counted {
     }
 }
 
+impl fmt::Debug for FaultHandle {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "fault {}: {:?}, {:?}",
+            self.id(),
+            self.fault(),
+            self.state()
+        )
+    }
+}
+
 impl FaultHandle {
     /// Its number.
     #[must_use]

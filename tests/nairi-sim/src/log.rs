@@ -129,15 +129,31 @@ impl Log {
         }
     }
 
+    /// Watches for so long that the log stays as wanted: returns at once, with the log, when it does not.
+    ///
+    /// # Errors
+    /// With the log as it was when it was no longer as wanted.
+    pub async fn stays(
+        &self,
+        mut wanted: impl FnMut(&Entries) -> bool,
+        so_long: Duration,
+    ) -> Result<Entries, Entries> {
+        match self.wait_for(|entries| !wanted(entries), so_long).await {
+            Ok(entries) => Err(entries),
+            Err(TimedOut { entries, .. }) => Ok(entries),
+        }
+    }
+
     pub(crate) fn begin(&self, head: &Parts, body: Bytes, connection: u64) -> Ticket {
+        let mut entry = Entry::new(connection, head, body);
         let mut kept = self.kept();
         let seq = kept.next;
+        entry.seq = seq;
         kept.next += 1;
         if kept.entries.len() >= self.0.limit {
             kept.entries.pop_front();
         }
-        kept.entries
-            .push_back(Arc::new(Entry::new(seq, connection, head, body)));
+        kept.entries.push_back(Arc::new(entry));
         drop(kept);
         self.changed();
         Ticket {

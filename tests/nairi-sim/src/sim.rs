@@ -1,6 +1,7 @@
 //! The handle of a running simulator.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -102,6 +103,12 @@ pub struct Sim {
     url: String,
     ca_pem: Option<Arc<str>>,
     _ends: Arc<DropGuard>,
+}
+
+impl fmt::Debug for Sim {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Sim({})", self.url)
+    }
 }
 
 impl Sim {

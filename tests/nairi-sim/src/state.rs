@@ -1,5 +1,6 @@
 //! What the service holds: vaults, their secrets, and enough of the past to show a stale list.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Instant;
 
@@ -46,6 +47,37 @@ pub struct NewSecret {
     pub allowed_domains: Vec<String>,
 }
 
+impl NewVault {
+    /// An empty vault of this id.
+    #[must_use]
+    pub fn with_id(id: &str) -> Self {
+        Self {
+            id: Some(id.to_owned()),
+            ..Self::default()
+        }
+    }
+}
+
+impl NewSecret {
+    /// A secret with a new id.
+    #[must_use]
+    pub fn new(env_key: &str, value: &str, allowed_domains: &[&str]) -> Self {
+        Self {
+            id: None,
+            env_key: env_key.to_owned(),
+            value: value.to_owned(),
+            allowed_domains: allowed_domains.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    /// With this id.
+    #[must_use]
+    pub fn with_id(mut self, id: &str) -> Self {
+        self.id = Some(id.to_owned());
+        self
+    }
+}
+
 /// A secret as stored; time stamps in milliseconds since 1970.
 #[derive(Clone, Debug)]
 pub(crate) struct Secret {
@@ -64,6 +96,8 @@ pub(crate) struct Vault {
     pub(crate) description: String,
     /// By a number that grows with every creation.
     secrets: BTreeMap<u64, Secret>,
+    /// How many secrets have each `env_key`.
+    env_keys: HashMap<String, usize>,
     past: VecDeque<Change>,
 }
 
@@ -144,10 +178,7 @@ impl Store {
     ) -> Result<Secret, Refusal> {
         let held = self.vaults.get_mut(vault).ok_or(Refusal::Absent)?;
         if let Duplicate::Refused(status) = behaviour.duplicate_env_key
-            && held
-                .secrets
-                .values()
-                .any(|secret| secret.env_key == new.env_key)
+            && held.env_keys.contains_key(&new.env_key)
         {
             return Err(Refusal::Duplicate(status));
         }
@@ -258,10 +289,21 @@ impl Vault {
     }
 
     fn replace(&mut self, number: u64, after: Option<Secret>) {
+        if let Some(secret) = &after {
+            *self.env_keys.entry(secret.env_key.clone()).or_default() += 1;
+        }
         let before = match after {
             Some(secret) => self.secrets.insert(number, secret),
             None => self.secrets.remove(&number),
         };
+        if let Some(secret) = &before
+            && let Entry::Occupied(mut count) = self.env_keys.entry(secret.env_key.clone())
+        {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
         if self.past.len() == HISTORY {
             self.past.pop_front();
         }

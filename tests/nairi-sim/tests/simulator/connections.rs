@@ -1,6 +1,7 @@
 //! Connections: TLS, right and wrong; HTTP/2; outages.
 
 use std::error::Error;
+use std::iter::successors;
 
 use nairi_sim::{Certificate, Fault, Options, Outcome, Sim, Tls};
 use reqwest::Version;
@@ -66,12 +67,10 @@ async fn wrong_certificates_are_wrong() {
             .send()
             .await
             .expect_err("refused");
-        let mut reasons = format!("{error:?}");
-        let mut source = error.source();
-        while let Some(error) = source {
-            reasons.push_str(&format!("{error:?}"));
-            source = error.source();
-        }
+        let reasons: Vec<String> = successors(error.source(), |&error| error.source())
+            .map(|error| format!("{error:?}"))
+            .collect();
+        let reasons = reasons.join(" < ");
         assert!(reasons.contains(reason), "{certificate:?}: {reasons}");
         assert_eq!(
             (world.sim.connections(), world.sim.log().all().len()),

@@ -192,13 +192,10 @@ async fn there_is_no_get_of_one_secret() {
 #[tokio::test]
 async fn chosen_ids_are_opaque() {
     let world = World::new().await;
-    let vault = world.sim.add_vault(NewVault {
-        id: Some(String::from("my-vault")),
-        ..NewVault::default()
-    });
-    let mut secret = new_secret("KEY");
-    secret.id = Some(String::from("my-secret"));
-    let secret = world.sim.add_secret(&vault, secret);
+    let vault = world.sim.add_vault(NewVault::with_id("my-vault"));
+    let secret = world
+        .sim
+        .add_secret(&vault, new_secret("KEY").with_id("my-secret"));
     let path = format!("{BASE}/vaults/my-vault/secrets/my-secret");
     let answer = read(
         world

@@ -5,6 +5,8 @@ use std::time::Duration;
 use nairi_sim::{BASE, Fault, Outcome};
 use reqwest::Version;
 use serde_json::json;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
 use crate::world::{SOON, World};
 
@@ -150,5 +152,51 @@ async fn the_log_keeps_so_many() {
             .all()
             .iter()
             .all(|entry| entry.status() == Some(200))
+    );
+}
+
+#[tokio::test]
+async fn a_log_that_stays_as_it_is_and_one_that_does_not() {
+    let world = World::new().await;
+    let calm = world
+        .sim
+        .log()
+        .stays(|all| all.writes().is_empty(), Duration::from_millis(20))
+        .await;
+    assert_eq!(calm.expect("nothing came").len(), 0);
+    let log = world.sim.log().clone();
+    let watch = tokio::spawn(async move { log.stays(|all| all.writes().is_empty(), SOON).await });
+    world.patch(json!({"value": "second"})).await;
+    assert_eq!(
+        watch
+            .await
+            .expect("joined")
+            .expect_err("a write came")
+            .len(),
+        1
+    );
+}
+
+#[tokio::test]
+async fn a_request_that_breaks_off_is_logged_as_abandoned() {
+    let world = World::new().await;
+    let mut socket = TcpStream::connect(world.sim.address())
+        .await
+        .expect("connected");
+    let head = format!(
+        "PATCH {} HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{{\"value",
+        world.path()
+    );
+    socket.write_all(head.as_bytes()).await.expect("sent");
+    socket.shutdown().await.expect("closed");
+    let ended = world
+        .sim
+        .log()
+        .wait_for(|all| all.ended().len() == 1, SOON)
+        .await
+        .expect("ended");
+    assert_eq!(
+        (ended[0].outcome, ended[0].applied),
+        (Outcome::Abandoned, false)
     );
 }

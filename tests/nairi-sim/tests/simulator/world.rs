@@ -31,12 +31,7 @@ pub(crate) fn builder() -> ClientBuilder {
 
 /// A secret to begin with.
 pub(crate) fn new_secret(env_key: &str) -> NewSecret {
-    NewSecret {
-        id: None,
-        env_key: env_key.to_owned(),
-        value: String::from("first"),
-        allowed_domains: vec![String::from("api.example.com")],
-    }
+    NewSecret::new(env_key, "first", &["api.example.com"])
 }
 
 impl World {
