@@ -94,6 +94,10 @@ pub async fn reconcile(object: Arc<VaultSecret>, ctx: Arc<Context>) -> Action {
         ctx.queues.objects.keep(&key, due);
     }
     let action = conclude::conclude(&ctx, &object, &uid, &previous, &verdict, &notes).await;
+    if ctx.stores.objects.get(&key).is_none() {
+        // It went away meanwhile, and the watch has nothing more to say of it.
+        ctx.forget(&key, &uid);
+    }
     ctx.metrics.reconciled(&verdict, began.elapsed());
     action
 }

@@ -184,7 +184,6 @@ async fn operate(args: Run, ending: watch::Receiver<bool>) -> Result<(), Error> 
     let Some(fingerprints) = unless_ended(&ending, prepared).await else {
         return Ok(());
     };
-    let fingerprints = Arc::new(fingerprints);
     let ctx = Arc::new(Context {
         vaults: Arc::new(Vaults::new(
             nairi.clone(),
@@ -198,13 +197,14 @@ async fn operate(args: Run, ending: watch::Receiver<bool>) -> Result<(), Error> 
             reconcile_timeout: 3 * args.api_timeout + 2 * KUBE_TIMEOUT,
             resync_interval: args.resync_interval,
         },
-        client: client.clone(),
+        client,
         nairi,
         stores: stores.clone(),
         index: Index::default(),
         connections: known,
         ledger: Ledger::default(),
-        fingerprints: Arc::clone(&fingerprints),
+        namespace,
+        fingerprints: Arc::new(fingerprints),
         queues,
         metrics: Arc::new(metrics),
     });
@@ -214,10 +214,6 @@ async fn operate(args: Run, ending: watch::Receiver<bool>) -> Result<(), Error> 
             "a watch"
         });
     }
-    parts.spawn(async move {
-        keeper::keep(client, namespace, fingerprints).await;
-        "the watch of the fingerprint key"
-    });
     parts.spawn(tick(Arc::clone(&ctx)));
     if unless_ended(&ending, stores.wait_until_ready())
         .await

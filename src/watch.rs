@@ -34,6 +34,7 @@ use crate::{
     },
     connections::check::Connection,
     context::Context,
+    fingerprint::keeper,
 };
 
 /// What is watched, as last seen.
@@ -142,7 +143,13 @@ pub fn watches(
     let cluster_sources = each(&[None], |_| {
         guarded::<ClusterVaultConnection>(ctx, Api::all(client.clone()))
     });
-    let secret_sources = each(&scopes, |scope| {
+    // The operator's own namespace holds its fingerprint key, and API keys as a rule.
+    let own = Some(ctx.namespace.clone());
+    let mut secret_scopes = scopes.clone();
+    if !scopes.contains(&None) && !scopes.contains(&own) {
+        secret_scopes.push(own);
+    }
+    let secret_sources = each(&secret_scopes, |scope| {
         let watch = watcher(
             namespaced::<PartialObjectMeta<Secret>>(client, scope),
             Config::default(),
@@ -318,11 +325,7 @@ fn object_changed(ctx: &Context, change: Change<'_, VaultSecret>) {
         Change::Deleted(object) => {
             let key = ObjectRef::from_obj(object);
             ctx.index.forget_object(&key);
-            ctx.ledger
-                .forget(object.metadata.uid.as_deref().unwrap_or_default());
-            ctx.queues.objects.forget(&key);
-            ctx.connections.gates().forget(&key);
-            ctx.vaults.forget(&key);
+            ctx.forget(&key, object.metadata.uid.as_deref().unwrap_or_default());
         }
     }
 }
@@ -346,7 +349,10 @@ fn secret_changed(ctx: &Context, change: Change<'_, PartialObjectMeta<Secret>>) 
             new,
         } if old.metadata == new.metadata => return,
         Change::Applied { old: _, new } => new,
-        Change::Deleted(secret) => secret,
+        Change::Deleted(secret) => {
+            put_back_fingerprint_key(ctx, secret);
+            secret
+        }
     };
     let name = (secret.namespace().unwrap_or_default(), secret.name_any());
     for connection in ctx.index.keyed_by(&name) {
@@ -354,6 +360,13 @@ fn secret_changed(ctx: &Context, change: Change<'_, PartialObjectMeta<Secret>>) 
     }
     for object in ctx.index.readers(&name) {
         ctx.queues.objects.wake(object);
+    }
+}
+
+fn put_back_fingerprint_key(ctx: &Context, secret: &PartialObjectMeta<Secret>) {
+    let meta = &secret.metadata;
+    if meta.name.as_deref() == Some(keeper::SECRET) && meta.namespace.as_deref() == Some(&*ctx.namespace) {
+        tokio::spawn(keeper::put_back(ctx.client.clone(), ctx.namespace.clone(), Arc::clone(&ctx.fingerprints)));
     }
 }
 
