@@ -157,11 +157,11 @@ impl Pass<'_> {
                 }
                 Plan::Look => observed.remote = self.look(&connection, &desired, &observed)?,
                 Plan::ReadRemote { secret_id } => {
-                    observed.remote = self.read_remote(&connection, &secret_id).await?
+                    observed.remote = self.read_remote(&connection, &secret_id).await?;
                 }
                 Plan::Patch(change) => {
                     self.patch(&connection, &desired, &mut observed, change)
-                        .await?
+                        .await?;
                 }
             }
         }

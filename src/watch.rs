@@ -204,8 +204,8 @@ where
 
 fn on<K>(
     ctx: &Arc<Context>,
-    changed: fn(&Context, Change<'_, K>),
-) -> impl FnMut(Change<'_, K>) + use<K> {
+    changed: fn(&Context, &Change<'_, K>),
+) -> impl FnMut(&Change<'_, K>) + use<K> {
     let ctx = Arc::clone(ctx);
     move |change| changed(&ctx, change)
 }
@@ -259,7 +259,7 @@ fn invalid<K: Resource<DynamicType = ()>>(ctx: &Arc<Context>, object: &InvalidOb
                 "Watch",
                 &note,
             )
-            .await
+            .await;
     });
 }
 
@@ -306,8 +306,8 @@ fn prune_namespace(namespace: &mut PartialObjectMeta<Namespace>) {
     };
 }
 
-fn object_changed(ctx: &Context, change: Change<'_, VaultSecret>) {
-    match change {
+fn object_changed(ctx: &Context, change: &Change<'_, VaultSecret>) {
+    match *change {
         Change::Applied { old, new } => {
             ctx.index.object(new);
             if let Some(old) = old.filter(|old| old.metadata.uid != new.metadata.uid) {
@@ -342,8 +342,8 @@ fn declared(object: &VaultSecret) -> impl PartialEq + '_ {
     )
 }
 
-fn secret_changed(ctx: &Context, change: Change<'_, PartialObjectMeta<Secret>>) {
-    let secret = match change {
+fn secret_changed(ctx: &Context, change: &Change<'_, PartialObjectMeta<Secret>>) {
+    let secret = match *change {
         Change::Applied {
             old: Some(old),
             new,
@@ -365,13 +365,19 @@ fn secret_changed(ctx: &Context, change: Change<'_, PartialObjectMeta<Secret>>) 
 
 fn put_back_fingerprint_key(ctx: &Context, secret: &PartialObjectMeta<Secret>) {
     let meta = &secret.metadata;
-    if meta.name.as_deref() == Some(keeper::SECRET) && meta.namespace.as_deref() == Some(&*ctx.namespace) {
-        tokio::spawn(keeper::put_back(ctx.client.clone(), ctx.namespace.clone(), Arc::clone(&ctx.fingerprints)));
+    if meta.name.as_deref() == Some(keeper::SECRET)
+        && meta.namespace.as_deref() == Some(&*ctx.namespace)
+    {
+        tokio::spawn(keeper::put_back(
+            ctx.client.clone(),
+            ctx.namespace.clone(),
+            Arc::clone(&ctx.fingerprints),
+        ));
     }
 }
 
-fn connection_changed<C: Connection>(ctx: &Context, change: Change<'_, C>) {
-    match change {
+fn connection_changed<C: Connection>(ctx: &Context, change: &Change<'_, C>) {
+    match *change {
         Change::Applied { old, new } => {
             let version = |connection: &C| (connection.uid(), connection.meta().generation);
             if old.is_some_and(|old| version(old) == version(new)) {
@@ -391,8 +397,8 @@ fn connection_changed<C: Connection>(ctx: &Context, change: Change<'_, C>) {
     }
 }
 
-fn namespace_changed(ctx: &Context, change: Change<'_, PartialObjectMeta<Namespace>>) {
-    let namespace = match change {
+fn namespace_changed(ctx: &Context, change: &Change<'_, PartialObjectMeta<Namespace>>) {
+    let namespace = match *change {
         Change::Applied { old, new }
             if old.is_some_and(|old| old.metadata.labels == new.metadata.labels) =>
         {

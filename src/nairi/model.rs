@@ -60,11 +60,23 @@ impl RemoteSecret {
     /// what an answer holds goes into status, and a value never may.
     #[must_use]
     pub fn repeats(&self, value: &SecretString, known: impl Fn(&str) -> bool) -> bool {
-        let Self { id, env_key, allowed_domains, created_at, updated_at } = self;
+        let Self {
+            id,
+            env_key,
+            allowed_domains,
+            created_at,
+            updated_at,
+        } = self;
         let value = value.expose_secret();
-        let texts = [id, env_key, updated_at].into_iter().chain(created_at).chain(allowed_domains);
+        let texts = [id, env_key, updated_at]
+            .into_iter()
+            .chain(created_at)
+            .chain(allowed_domains);
         // Shorter ones are in any text by chance, and are no secrets.
-        value.len() >= SHORTEST_SECRET && texts.filter(|text| !known(text)).any(|text| text.contains(value))
+        value.len() >= SHORTEST_SECRET
+            && texts
+                .filter(|text| !known(text))
+                .any(|text| text.contains(value))
     }
 }
 
