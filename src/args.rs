@@ -125,7 +125,7 @@ mod tests {
         let Some(Command::Run(run)) = named.command else {
             panic!("no run: {:?}", named.command)
         };
-        assert_eq!(run.api_timeout, Duration::from_secs(60));
+        assert_eq!(run.api_timeout, Duration::from_mins(1));
         assert_eq!(run.concurrency, 32);
     }
 

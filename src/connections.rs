@@ -173,7 +173,7 @@ impl Connections {
         });
         let health = all.entry(key).or_default();
         match health.asked.map(|asked| asked.elapsed()) {
-            Some(elapsed) if elapsed < pause => Err(pause - elapsed),
+            Some(elapsed) if elapsed < pause => Err(pause.saturating_sub(elapsed)),
             _ => {
                 health.asked = Some(Instant::now());
                 Ok(())
@@ -215,7 +215,7 @@ impl Connections {
     pub fn heed(&self, credential: &Credential, error: &Error) {
         match error.class() {
             Class::Throttled { retry_after } => {
-                credential.gate.throttle(retry_after, Instant::now())
+                credential.gate.throttle(retry_after, Instant::now());
             }
             Class::Unauthorized => {
                 if credential.gate.refuse() {

@@ -34,6 +34,8 @@ pub struct Context {
     pub vaults: Arc<Vaults>,
     /// What this process did for each object.
     pub ledger: Ledger,
+    /// The operator's own namespace.
+    pub namespace: String,
     /// The key of fingerprints.
     pub fingerprints: Arc<FingerprintKey>,
     /// The ways into the reconcilers.
@@ -82,6 +84,14 @@ impl Queues {
 }
 
 impl Context {
+    /// Forgets everything about an object that is gone.
+    pub fn forget(&self, object: &ObjectRef<VaultSecret>, uid: &str) {
+        self.ledger.forget(uid);
+        self.queues.objects.forget(object);
+        self.connections.gates().forget(object);
+        self.vaults.forget(object);
+    }
+
     /// Makes all objects that use this connection due.
     pub fn wake_users(&self, id: &ConnectionId) {
         for object in self.index.users(id) {

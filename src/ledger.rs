@@ -49,7 +49,7 @@ impl Ledger {
             entry.latest = Some(Latest {
                 status,
                 resource_version,
-            })
+            });
         });
     }
 

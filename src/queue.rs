@@ -29,6 +29,9 @@ pub struct Queue<K: Resource<DynamicType = ()> + 'static> {
     sender: mpsc::UnboundedSender<ObjectRef<K>>,
 }
 
+/// The objects that are due, as they become so.
+pub type Due<K> = mpsc::UnboundedReceiver<ObjectRef<K>>;
+
 impl<K: Resource<DynamicType = ()> + 'static> Clone for Queue<K> {
     fn clone(&self) -> Self {
         Self {
@@ -41,7 +44,7 @@ impl<K: Resource<DynamicType = ()> + 'static> Clone for Queue<K> {
 impl<K: Resource<DynamicType = ()> + 'static> Queue<K> {
     /// A queue, and the stream that drains it.
     #[must_use]
-    pub fn new() -> (Self, mpsc::UnboundedReceiver<ObjectRef<K>>) {
+    pub fn new() -> (Self, Due<K>) {
         let (sender, receiver) = mpsc::unbounded();
         (
             Self {

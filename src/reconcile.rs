@@ -94,6 +94,10 @@ pub async fn reconcile(object: Arc<VaultSecret>, ctx: Arc<Context>) -> Action {
         ctx.queues.objects.keep(&key, due);
     }
     let action = conclude::conclude(&ctx, &object, &uid, &previous, &verdict, &notes).await;
+    if ctx.stores.objects.get(&key).is_none() {
+        // It went away meanwhile, and the watch has nothing more to say of it.
+        ctx.forget(&key, &uid);
+    }
     ctx.metrics.reconciled(&verdict, began.elapsed());
     action
 }
@@ -153,11 +157,11 @@ impl Pass<'_> {
                 }
                 Plan::Look => observed.remote = self.look(&connection, &desired, &observed)?,
                 Plan::ReadRemote { secret_id } => {
-                    observed.remote = self.read_remote(&connection, &secret_id).await?
+                    observed.remote = self.read_remote(&connection, &secret_id).await?;
                 }
                 Plan::Patch(change) => {
                     self.patch(&connection, &desired, &mut observed, change)
-                        .await?
+                        .await?;
                 }
             }
         }

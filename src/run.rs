@@ -1,5 +1,7 @@
 //! `run`: puts the parts together, waits for what they need, and ends them in order.
 
+mod prepare;
+
 use std::{
     pin::pin,
     sync::{
@@ -10,8 +12,6 @@ use std::{
 };
 
 use futures::StreamExt as _;
-use kube::{Api, Client, Resource, api::ListParams};
-use serde::de::DeserializeOwned;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -26,14 +26,12 @@ use crate::{
     connections::{Connections, check},
     context::{Context, Queues, Settings},
     events::Events,
-    fingerprint::{FingerprintKey, keeper},
     http,
     ledger::Ledger,
     metrics::{Live, Metrics},
     nairi,
-    queue::{self, Queue},
+    queue::{self, Due, Queue},
     reconcile,
-    source::brief,
     vaults::Vaults,
     watch::{self as watches, Index, Writers},
 };
@@ -41,16 +39,10 @@ use crate::{
 /// How long one request to Kubernetes may take.
 const KUBE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How often what is missing at the start is looked for again.
-const LOOK_AGAIN: Duration = Duration::from_secs(2);
-
-/// How often a line says what is still missing.
-const SAY_AGAIN: Duration = Duration::from_secs(30);
-
 /// How long what is under way at the end may take: less than the 20 s in which the process has to be gone.
 const GRACE: Duration = Duration::from_secs(18);
 
-/// How often connections are checked at once: there are few, and each is one request.
+/// How many connections are checked at once: there are few, and each is one request.
 const CONNECTION_CONCURRENCY: u16 = 8;
 
 /// Why the operator can't run.
@@ -97,39 +89,25 @@ pub async fn run(args: Run) -> Result<(), Error> {
     }
     info!("ending: no new work is begun, what is under way is finished");
     let _ = end.send(true);
-    match tokio::time::timeout(GRACE, operator).await {
-        Ok(outcome) => outcome,
-        Err(_) => {
+    tokio::time::timeout(GRACE, operator)
+        .await
+        .unwrap_or_else(|_| {
             warn!(
                 "what was under way did not finish in time; it is taken up again at the next start"
             );
             Ok(())
-        }
-    }
+        })
 }
 
 async fn operate(args: Run, ending: watch::Receiver<bool>) -> Result<(), Error> {
     let (metrics, mut registry) = Metrics::new();
-    let client = kubernetes().await?;
+    let client = prepare::kubernetes().await?;
     let namespace = args
         .namespace
         .clone()
         .unwrap_or_else(|| client.default_namespace().to_owned());
-    let replica = replica();
-    let nairi = nairi::Client::new(nairi::Config {
-        base_url: args.api_url.clone(),
-        ca_file: args.api_ca_file.clone(),
-        allow_insecure_http: args.allow_insecure_http,
-        timeout: args.api_timeout,
-        user_agent: format!(
-            "vaultsecret-operator/{} ({replica})",
-            env!("CARGO_PKG_VERSION")
-        ),
-        observer: {
-            let metrics = metrics.clone();
-            Arc::new(move |method, code, took| metrics.requested(method, code, took))
-        },
-    })?;
+    let replica = prepare::replica();
+    let nairi = nairi_client(&args, &replica, &metrics)?;
     let listener = TcpListener::bind(args.http_addr)
         .await
         .map_err(|error| Error::Port {
@@ -137,29 +115,14 @@ async fn operate(args: Run, ending: watch::Receiver<bool>) -> Result<(), Error> 
             error,
         })?;
     let addr = listener.local_addr()?;
-
-    let (objects, due_objects) = Queue::new();
-    let (connections, due_connections) = Queue::new();
-    let (cluster_connections, due_cluster_connections) = Queue::new();
-    let queues = Queues {
-        objects,
-        connections,
-        cluster_connections,
-    };
-    let known = Arc::new({
-        let (wake, refused) = (queues.objects.clone(), queues.clone());
-        let gates = nairi::Gates::new(
-            args.api_concurrency.into(),
-            Arc::new(move |object| wake.wake(object)),
-        )?;
-        Connections::new(gates, Box::new(move |id| refused.wake_connection(&id)))
-    });
+    let (queues, due) = queues();
+    let connections = Arc::new(connections(&args, &queues)?);
     let writers = Writers::default();
     let stores = writers.stores();
     registry.register_collector(Box::new(Live {
         stores: stores.clone(),
         queues: queues.clone(),
-        connections: Arc::clone(&known),
+        connections: Arc::clone(&connections),
     }));
 
     // These run until this function returns, and end with it.
@@ -178,33 +141,34 @@ async fn operate(args: Run, ending: watch::Receiver<bool>) -> Result<(), Error> 
     info!(version = env!("CARGO_PKG_VERSION"), api = args.api_url, http = %addr, namespace, replica, "starting");
 
     let prepared = async {
-        wait_for_crds(&client).await;
-        fingerprint_key(&client, &namespace).await
+        prepare::wait_for_crds(&client).await;
+        prepare::fingerprint_key(&client, &namespace).await
     };
     let Some(fingerprints) = unless_ended(&ending, prepared).await else {
         return Ok(());
     };
-    let fingerprints = Arc::new(fingerprints);
+    let vaults = Vaults::new(
+        nairi.clone(),
+        Arc::clone(&connections),
+        stores.objects.clone(),
+        queues.objects.clone(),
+    );
     let ctx = Arc::new(Context {
-        vaults: Arc::new(Vaults::new(
-            nairi.clone(),
-            Arc::clone(&known),
-            stores.objects.clone(),
-            queues.objects.clone(),
-        )),
+        vaults: Arc::new(vaults),
         events: Events::new(client.clone(), &replica, KUBE_TIMEOUT),
         settings: Settings {
             kube_timeout: KUBE_TIMEOUT,
             reconcile_timeout: 3 * args.api_timeout + 2 * KUBE_TIMEOUT,
             resync_interval: args.resync_interval,
         },
-        client: client.clone(),
+        client,
         nairi,
         stores: stores.clone(),
         index: Index::default(),
-        connections: known,
+        connections,
         ledger: Ledger::default(),
-        fingerprints: Arc::clone(&fingerprints),
+        namespace,
+        fingerprints: Arc::new(fingerprints),
         queues,
         metrics: Arc::new(metrics),
     });
@@ -214,10 +178,6 @@ async fn operate(args: Run, ending: watch::Receiver<bool>) -> Result<(), Error> 
             "a watch"
         });
     }
-    parts.spawn(async move {
-        keeper::keep(client, namespace, fingerprints).await;
-        "the watch of the fingerprint key"
-    });
     parts.spawn(tick(Arc::clone(&ctx)));
     if unless_ended(&ending, stores.wait_until_ready())
         .await
@@ -228,30 +188,8 @@ async fn operate(args: Run, ending: watch::Receiver<bool>) -> Result<(), Error> 
     ready.store(true, Ordering::Relaxed);
     info!(objects = stores.objects.len(), "ready");
 
-    let panicked = || ctx.metrics.panicked();
-    let objects = queue::drain(
-        due_objects.take_until(ended(ending.clone())),
-        stores.objects,
-        args.concurrency,
-        |object| reconcile::reconcile(object, Arc::clone(&ctx)),
-        panicked,
-    );
-    let connections = queue::drain(
-        due_connections.take_until(ended(ending.clone())),
-        stores.connections,
-        CONNECTION_CONCURRENCY,
-        |connection| check::check(connection, Arc::clone(&ctx)),
-        panicked,
-    );
-    let cluster_connections = queue::drain(
-        due_cluster_connections.take_until(ended(ending.clone())),
-        stores.cluster_connections,
-        CONNECTION_CONCURRENCY,
-        |connection| check::check(connection, Arc::clone(&ctx)),
-        panicked,
-    );
     tokio::select! {
-        _ = async { tokio::join!(objects, connections, cluster_connections) } => {}
+        () = work(&ctx, due, args.concurrency, &ending) => {}
         Some(part) = parts.join_next(), if !*ending.borrow() => {
             let part = part.unwrap_or("a part that panicked");
             error!(part, "a part of the operator ended");
@@ -262,29 +200,93 @@ async fn operate(args: Run, ending: watch::Receiver<bool>) -> Result<(), Error> 
     Ok(())
 }
 
-/// Kubernetes: the service account in a cluster, the kubeconfig elsewhere.
-async fn kubernetes() -> Result<Client, Error> {
-    let mut config = kube::Config::infer()
-        .await
-        .map_err(|error| Error::Kubeconfig(error.to_string()))?;
-    // We have our own, which know when to stop.
-    config.default_retry = false;
-    Client::try_from(config).map_err(|error| Error::Kubeconfig(error.to_string()))
+/// What is due, by kind.
+struct AllDue {
+    objects: Due<VaultSecret>,
+    connections: Due<VaultConnection>,
+    cluster_connections: Due<ClusterVaultConnection>,
 }
 
-/// The name of this replica: in a cluster, the Pod's.
-fn replica() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let name: String = name
-        .trim()
-        .chars()
-        .filter(|c| c.is_ascii_alphanumeric() || "-.".contains(*c))
-        .collect();
-    if name.is_empty() {
-        "unknown".to_owned()
-    } else {
-        name
-    }
+fn queues() -> (Queues, AllDue) {
+    let (objects, due_objects) = Queue::new();
+    let (connections, due_connections) = Queue::new();
+    let (cluster_connections, due_cluster_connections) = Queue::new();
+    let queues = Queues {
+        objects,
+        connections,
+        cluster_connections,
+    };
+    let due = AllDue {
+        objects: due_objects,
+        connections: due_connections,
+        cluster_connections: due_cluster_connections,
+    };
+    (queues, due)
+}
+
+fn nairi_client(
+    args: &Run,
+    replica: &str,
+    metrics: &Metrics,
+) -> Result<nairi::Client, nairi::ConfigError> {
+    let metrics = metrics.clone();
+    nairi::Client::new(nairi::Config {
+        base_url: args.api_url.clone(),
+        ca_file: args.api_ca_file.clone(),
+        allow_insecure_http: args.allow_insecure_http,
+        timeout: args.api_timeout,
+        user_agent: format!(
+            "vaultsecret-operator/{} ({replica})",
+            env!("CARGO_PKG_VERSION")
+        ),
+        observer: Arc::new(move |method, code, took| metrics.requested(method, code, took)),
+    })
+}
+
+fn connections(args: &Run, queues: &Queues) -> Result<Connections, nairi::NoRandomness> {
+    let (free, refused) = (queues.objects.clone(), queues.clone());
+    let gates = nairi::Gates::new(
+        args.api_concurrency.into(),
+        Arc::new(move |object| free.wake(object)),
+    )?;
+    Ok(Connections::new(
+        gates,
+        Box::new(move |id| refused.wake_connection(&id)),
+    ))
+}
+
+/// Reconciles what is due until the end, and finishes what is under way then.
+async fn work(ctx: &Arc<Context>, due: AllDue, concurrency: u16, ending: &watch::Receiver<bool>) {
+    let panicked = || ctx.metrics.panicked();
+    let until_end = || ended(ending.clone());
+    let (objects, connections, cluster_connections) = (
+        ctx.stores.objects.clone(),
+        ctx.stores.connections.clone(),
+        ctx.stores.cluster_connections.clone(),
+    );
+    tokio::join!(
+        queue::drain(
+            due.objects.take_until(until_end()),
+            objects,
+            concurrency,
+            |object| reconcile::reconcile(object, Arc::clone(ctx)),
+            panicked,
+        ),
+        queue::drain(
+            due.connections.take_until(until_end()),
+            connections,
+            CONNECTION_CONCURRENCY,
+            |connection| check::check(connection, Arc::clone(ctx)),
+            panicked,
+        ),
+        queue::drain(
+            due.cluster_connections.take_until(until_end()),
+            cluster_connections,
+            CONNECTION_CONCURRENCY,
+            |connection| check::check(connection, Arc::clone(ctx)),
+            panicked,
+        ),
+    );
 }
 
 /// Ends when the process is to end.
@@ -309,81 +311,5 @@ async fn tick(ctx: Arc<Context>) -> &'static str {
     loop {
         seconds.tick().await;
         ctx.connections.gates().tick(Instant::now());
-    }
-}
-
-/// Says `message` now and then while something is waited for.
-#[derive(Default)]
-struct Reminder {
-    said: Option<(String, Instant)>,
-}
-
-impl Reminder {
-    fn say(&mut self, message: String) {
-        let repeated = self
-            .said
-            .as_ref()
-            .is_some_and(|(said, at)| *said == message && at.elapsed() < SAY_AGAIN);
-        if !repeated {
-            warn!("{message}");
-            self.said = Some((message, Instant::now()));
-        }
-    }
-}
-
-/// Ends once the API server answers and has our three kinds.
-async fn wait_for_crds(client: &Client) {
-    let mut reminder = Reminder::default();
-    loop {
-        let found = tokio::join!(
-            missing::<VaultSecret>(client),
-            missing::<VaultConnection>(client),
-            missing::<ClusterVaultConnection>(client),
-        );
-        let Some(what) = found.0.or(found.1).or(found.2) else {
-            return;
-        };
-        reminder.say(what);
-        tokio::time::sleep(LOOK_AGAIN).await;
-    }
-}
-
-/// What keeps a kind from being listed.
-async fn missing<K>(client: &Client) -> Option<String>
-where
-    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,
-{
-    let api: Api<kube::core::PartialObjectMeta<K>> = Api::all(client.clone());
-    let (kind, plural) = (K::kind(&()), K::plural(&()));
-    match tokio::time::timeout(
-        KUBE_TIMEOUT,
-        api.list_metadata(&ListParams::default().limit(1)),
-    )
-    .await
-    {
-        Ok(Ok(_)) => None,
-        // Allowed in its own namespaces only, perhaps; the watches say so if not.
-        Ok(Err(kube::Error::Api(status))) if status.code == 403 => None,
-        Ok(Err(kube::Error::Api(status))) if status.code == 404 => Some(format!(
-            "waiting for the CustomResourceDefinition {plural}.nairi.ai ({kind}): install it with `vaultsecret-operator crds | kubectl apply -f -`"
-        )),
-        Ok(Err(error)) => Some(format!(
-            "waiting for the Kubernetes API server: {}",
-            brief(&error)
-        )),
-        Err(_) => Some("waiting for the Kubernetes API server: it does not answer".to_owned()),
-    }
-}
-
-async fn fingerprint_key(client: &Client, namespace: &str) -> FingerprintKey {
-    let mut reminder = Reminder::default();
-    loop {
-        match keeper::load(client, namespace).await {
-            Ok(key) => return key,
-            Err(error) => reminder.say(format!(
-                "waiting for the fingerprint key in namespace {namespace}: {error}"
-            )),
-        }
-        tokio::time::sleep(LOOK_AGAIN).await;
     }
 }

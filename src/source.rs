@@ -133,14 +133,16 @@ mod tests {
     const SECRET: &str = r#"{"kind":"Secret","metadata":{"name":"s","uid":"u","resourceVersion":"7","annotations":{"a":"\"quoted\""}},
         "data":{"one":"b25l","two":"dHdv","empty":""},"type":"Opaque"}"#;
 
-    fn bytes(text: &str, key: &str) -> Option<Option<Vec<u8>>> {
-        decode(text, key).map(|content| content.bytes)
+    fn bytes(text: &str, key: &str) -> Result<Option<Vec<u8>>, &'static str> {
+        decode(text, key)
+            .map(|content| content.bytes)
+            .ok_or("undecodable")
     }
 
     #[test]
     fn one_key_is_read_and_the_version_with_it() {
-        assert_eq!(bytes(SECRET, "two"), Some(Some(b"two".to_vec())));
-        assert_eq!(bytes(SECRET, "empty"), Some(Some(vec![])));
+        assert_eq!(bytes(SECRET, "two"), Ok(Some(b"two".to_vec())));
+        assert_eq!(bytes(SECRET, "empty"), Ok(Some(vec![])));
         assert_eq!(
             decode(SECRET, "one").map(|content| content.version),
             Some("u/7".to_owned())
@@ -149,17 +151,17 @@ mod tests {
 
     #[test]
     fn a_missing_key_is_not_an_error_of_the_secret() {
-        assert_eq!(bytes(SECRET, "three"), Some(None));
+        assert_eq!(bytes(SECRET, "three"), Ok(None));
         assert_eq!(
             bytes(r#"{"metadata":{"uid":"u","resourceVersion":"7"}}"#, "one"),
-            Some(None)
+            Ok(None)
         );
         assert_eq!(
             bytes(
                 r#"{"metadata":{"uid":"u","resourceVersion":"7"},"data":null}"#,
                 "one"
             ),
-            Some(None)
+            Ok(None)
         );
     }
 
@@ -172,7 +174,7 @@ mod tests {
             r#"{"metadata":{"uid":"u","resourceVersion":"7"},"data":{"one":3}}"#,
             r#"{"metadata":{"uid":"u","resourceVersion":"7"},"data":{"one":"*"}}"#,
         ] {
-            assert_eq!(bytes(text, "one"), None, "{text}");
+            assert_eq!(bytes(text, "one"), Err("undecodable"), "{text}");
         }
     }
 }

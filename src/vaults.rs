@@ -27,7 +27,7 @@ use crate::{
 const FRESH: Duration = Duration::from_secs(10);
 
 /// How long a vault nobody asks for is remembered.
-const IDLE: Duration = Duration::from_secs(600);
+const IDLE: Duration = Duration::from_mins(10);
 
 type Waiter = ObjectRef<VaultSecret>;
 
@@ -37,7 +37,7 @@ pub struct Vaults {
     connections: Arc<Connections>,
     objects: Store<VaultSecret>,
     queue: Queue<VaultSecret>,
-    vaults: Mutex<HashMap<(nairi::KeyId, String), Vault>>,
+    known: Mutex<HashMap<(nairi::KeyId, String), Vault>>,
 }
 
 /// One vault, as one API key sees it.
@@ -80,7 +80,7 @@ impl Vaults {
             connections,
             objects,
             queue,
-            vaults: Mutex::default(),
+            known: Mutex::default(),
         }
     }
 
@@ -98,7 +98,7 @@ impl Vaults {
     ) -> Look {
         let now = Instant::now();
         let id = (credential.gate.key_id(), target.vault_id.clone());
-        let mut vaults = self.vaults.lock();
+        let mut vaults = self.known.lock();
         vaults.retain(|other, vault| *other == id || !vault.is_idle(now));
         let vault = vaults.entry(id.clone()).or_default();
         vault.waiting.remove(waiter);
@@ -138,7 +138,7 @@ impl Vaults {
                     ..
                 }),
             ..
-        }) = self.vaults.lock().get_mut(&id)
+        }) = self.known.lock().get_mut(&id)
             && let Some(known) = secrets.iter_mut().find(|secret| secret.id == answer.id)
         {
             known.clone_from(answer);
@@ -147,7 +147,7 @@ impl Vaults {
 
     /// The object is gone: it waits for nothing any more.
     pub fn forget(&self, object: &Waiter) {
-        for vault in self.vaults.lock().values_mut() {
+        for vault in self.known.lock().values_mut() {
             vault.waiting.remove(object);
         }
     }
@@ -181,7 +181,7 @@ impl Vaults {
             "listed a vault"
         );
         let woken: Vec<_> = {
-            let mut vaults = self.vaults.lock();
+            let mut vaults = self.known.lock();
             let vault = vaults.entry(id).or_default();
             vault.listing = false;
             vault.failures = if outcome.is_ok() {

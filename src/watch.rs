@@ -34,6 +34,7 @@ use crate::{
     },
     connections::check::Connection,
     context::Context,
+    fingerprint::keeper,
 };
 
 /// What is watched, as last seen.
@@ -142,7 +143,13 @@ pub fn watches(
     let cluster_sources = each(&[None], |_| {
         guarded::<ClusterVaultConnection>(ctx, Api::all(client.clone()))
     });
-    let secret_sources = each(&scopes, |scope| {
+    // The operator's own namespace holds its fingerprint key, and API keys as a rule.
+    let own = Some(ctx.namespace.clone());
+    let mut secret_scopes = scopes.clone();
+    if !scopes.contains(&None) && !scopes.contains(&own) {
+        secret_scopes.push(own);
+    }
+    let secret_sources = each(&secret_scopes, |scope| {
         let watch = watcher(
             namespaced::<PartialObjectMeta<Secret>>(client, scope),
             Config::default(),
@@ -197,8 +204,8 @@ where
 
 fn on<K>(
     ctx: &Arc<Context>,
-    changed: fn(&Context, Change<'_, K>),
-) -> impl FnMut(Change<'_, K>) + use<K> {
+    changed: fn(&Context, &Change<'_, K>),
+) -> impl FnMut(&Change<'_, K>) + use<K> {
     let ctx = Arc::clone(ctx);
     move |change| changed(&ctx, change)
 }
@@ -252,7 +259,7 @@ fn invalid<K: Resource<DynamicType = ()>>(ctx: &Arc<Context>, object: &InvalidOb
                 "Watch",
                 &note,
             )
-            .await
+            .await;
     });
 }
 
@@ -299,8 +306,8 @@ fn prune_namespace(namespace: &mut PartialObjectMeta<Namespace>) {
     };
 }
 
-fn object_changed(ctx: &Context, change: Change<'_, VaultSecret>) {
-    match change {
+fn object_changed(ctx: &Context, change: &Change<'_, VaultSecret>) {
+    match *change {
         Change::Applied { old, new } => {
             ctx.index.object(new);
             if let Some(old) = old.filter(|old| old.metadata.uid != new.metadata.uid) {
@@ -318,11 +325,7 @@ fn object_changed(ctx: &Context, change: Change<'_, VaultSecret>) {
         Change::Deleted(object) => {
             let key = ObjectRef::from_obj(object);
             ctx.index.forget_object(&key);
-            ctx.ledger
-                .forget(object.metadata.uid.as_deref().unwrap_or_default());
-            ctx.queues.objects.forget(&key);
-            ctx.connections.gates().forget(&key);
-            ctx.vaults.forget(&key);
+            ctx.forget(&key, object.metadata.uid.as_deref().unwrap_or_default());
         }
     }
 }
@@ -339,14 +342,17 @@ fn declared(object: &VaultSecret) -> impl PartialEq + '_ {
     )
 }
 
-fn secret_changed(ctx: &Context, change: Change<'_, PartialObjectMeta<Secret>>) {
-    let secret = match change {
+fn secret_changed(ctx: &Context, change: &Change<'_, PartialObjectMeta<Secret>>) {
+    let secret = match *change {
         Change::Applied {
             old: Some(old),
             new,
         } if old.metadata == new.metadata => return,
         Change::Applied { old: _, new } => new,
-        Change::Deleted(secret) => secret,
+        Change::Deleted(secret) => {
+            put_back_fingerprint_key(ctx, secret);
+            secret
+        }
     };
     let name = (secret.namespace().unwrap_or_default(), secret.name_any());
     for connection in ctx.index.keyed_by(&name) {
@@ -357,8 +363,21 @@ fn secret_changed(ctx: &Context, change: Change<'_, PartialObjectMeta<Secret>>) 
     }
 }
 
-fn connection_changed<C: Connection>(ctx: &Context, change: Change<'_, C>) {
-    match change {
+fn put_back_fingerprint_key(ctx: &Context, secret: &PartialObjectMeta<Secret>) {
+    let meta = &secret.metadata;
+    if meta.name.as_deref() == Some(keeper::SECRET)
+        && meta.namespace.as_deref() == Some(&*ctx.namespace)
+    {
+        tokio::spawn(keeper::put_back(
+            ctx.client.clone(),
+            ctx.namespace.clone(),
+            Arc::clone(&ctx.fingerprints),
+        ));
+    }
+}
+
+fn connection_changed<C: Connection>(ctx: &Context, change: &Change<'_, C>) {
+    match *change {
         Change::Applied { old, new } => {
             let version = |connection: &C| (connection.uid(), connection.meta().generation);
             if old.is_some_and(|old| version(old) == version(new)) {
@@ -378,8 +397,8 @@ fn connection_changed<C: Connection>(ctx: &Context, change: Change<'_, C>) {
     }
 }
 
-fn namespace_changed(ctx: &Context, change: Change<'_, PartialObjectMeta<Namespace>>) {
-    let namespace = match change {
+fn namespace_changed(ctx: &Context, change: &Change<'_, PartialObjectMeta<Namespace>>) {
+    let namespace = match *change {
         Change::Applied { old, new }
             if old.is_some_and(|old| old.metadata.labels == new.metadata.labels) =>
         {

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// How often a refused key is tried again: it may have been refused by mistake.
-const PROBE: Duration = Duration::from_secs(60);
+const PROBE: Duration = Duration::from_mins(1);
 
 /// The two kinds of connections, as far as they are alike.
 pub trait Connection:

@@ -4,15 +4,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures::StreamExt as _;
 use k8s_openapi::{ByteString, api::core::v1::Secret};
 use kube::{
     Api, Client,
-    api::{ObjectMeta, PartialObjectMeta, PostParams},
-};
-use kube_runtime::{
-    WatchStreamExt as _,
-    watcher::{Config, Event, watcher},
+    api::{ObjectMeta, PostParams},
 };
 use secrecy::ExposeSecret as _;
 use tracing::{info, warn};
@@ -60,38 +55,20 @@ pub async fn load(client: &Client, namespace: &str) -> Result<FingerprintKey, Er
     read(client, namespace).await?.ok_or_else(gone)
 }
 
-/// Puts the key back whenever its Secret is gone. Ends with the process.
-pub async fn keep(client: Client, namespace: String, key: Arc<FingerprintKey>) {
-    let only = Config::default().fields(&format!("metadata.name={SECRET}"));
-    let secrets: Api<PartialObjectMeta<Secret>> = Api::namespaced(client.clone(), &namespace);
-    let mut events = std::pin::pin!(watcher(secrets, only).default_backoff());
-    let mut listed = 0;
-    while let Some(event) = events.next().await {
-        let gone = match event {
-            Ok(Event::Init) => {
-                listed = 0;
-                false
-            }
-            Ok(Event::InitApply(_)) => {
-                listed += 1;
-                false
-            }
-            Ok(Event::InitDone) => listed == 0,
-            Ok(Event::Delete(_)) => true,
-            Ok(Event::Apply(_)) | Err(_) => false,
-        };
-        if gone {
-            match create(&client, &namespace, &key).await {
-                Ok(_) => warn!(
-                    namespace,
-                    secret = SECRET,
-                    "the fingerprint key was deleted; put back"
-                ),
-                Err(error) => {
-                    warn!(namespace, secret = SECRET, %error, "the fingerprint key was deleted and could not be put back")
-                }
-            }
-        }
+/// Puts the key back after somebody deleted its Secret.
+pub async fn put_back(client: Client, namespace: String, key: Arc<FingerprintKey>) {
+    match create(&client, &namespace, &key).await {
+        Ok(_) => warn!(
+            namespace,
+            secret = SECRET,
+            "the fingerprint key was deleted; put back"
+        ),
+        Err(error) => warn!(
+            namespace,
+            secret = SECRET,
+            %error,
+            "the fingerprint key was deleted and could not be put back"
+        ),
     }
 }
 

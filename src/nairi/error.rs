@@ -55,6 +55,13 @@ impl Error {
         }
     }
 
+    /// An answer that repeats the value it was sent: nothing of it may be kept.
+    #[must_use]
+    pub fn repeats_the_value() -> Self {
+        let sentence = "the answer repeats the value that was sent, so nothing of it is kept";
+        Self::new(Class::InvalidResponse, Some(200), sentence).maybe_applied_if(true)
+    }
+
     /// Only for requests that carry something: a read can't be applied.
     pub(super) fn maybe_applied_if(mut self, carried: bool) -> Self {
         self.maybe_applied = carried;

@@ -11,6 +11,9 @@ use zeroize::Zeroizing;
 /// Timestamps are kept verbatim; longer ones than this are no timestamps.
 const MAX_TIMESTAMP_LEN: usize = 64;
 
+/// The shortest value, in bytes, that is looked for in an answer.
+const SHORTEST_SECRET: usize = 6;
+
 /// A secret as the API shows it. The value never comes back.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct RemoteSecret {
@@ -49,6 +52,31 @@ impl RemoteSecret {
             return Err("has an updated_at or created_at that is no timestamp");
         }
         Ok(secret)
+    }
+}
+
+impl RemoteSecret {
+    /// Whether the answer to a request that carried `value` repeats it in a text that is not `known`:
+    /// what an answer holds goes into status, and a value never may.
+    #[must_use]
+    pub fn repeats(&self, value: &SecretString, known: impl Fn(&str) -> bool) -> bool {
+        let Self {
+            id,
+            env_key,
+            allowed_domains,
+            created_at,
+            updated_at,
+        } = self;
+        let value = value.expose_secret();
+        let texts = [id, env_key, updated_at]
+            .into_iter()
+            .chain(created_at)
+            .chain(allowed_domains);
+        // Shorter ones are in any text by chance, and are no secrets.
+        value.len() >= SHORTEST_SECRET
+            && texts
+                .filter(|text| !known(text))
+                .any(|text| text.contains(value))
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// How often something the API rejected is tried again: the rule it broke may have changed.
-const REJECTED_AGAIN: Duration = Duration::from_secs(3600);
+const REJECTED_AGAIN: Duration = Duration::from_hours(1);
 
 /// The refusal for `error`. The error's own sentence holds nothing of the server's for a request with a value.
 #[must_use]

@@ -59,8 +59,8 @@ impl Sub for Fields {
     type Output = Self;
     fn sub(self, other: Self) -> Self {
         Self {
-            value: self.value & !other.value,
-            allowed_domains: self.allowed_domains & !other.allowed_domains,
+            value: self.value && !other.value,
+            allowed_domains: self.allowed_domains && !other.allowed_domains,
         }
     }
 }

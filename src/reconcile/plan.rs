@@ -109,107 +109,109 @@ pub struct Change {
 /// Decides the next step.
 #[must_use]
 pub fn plan(desired: &Desired, observed: &Observed, look_again: Duration) -> Plan {
+    let seen = match (&observed.remote, &observed.confirmed) {
+        (Remote::Unasked, _) => None,
+        (Remote::Seen(secret), _) => Some(secret),
+        // A list is weak evidence: a bound id is asked itself before it counts as gone.
+        (Remote::Absent, Some(confirmed)) => return confirmed.ask(),
+        (missing, _) => {
+            let refusal = not_found(&desired.target, missing);
+            return Plan::Refuse(refusal.retried(Retry::Every(look_again)));
+        }
+    };
+    match (&observed.confirmed, seen) {
+        (Some(confirmed), seen) => bound(desired, observed, confirmed, seen),
+        (None, Some(secret)) => found(desired, observed.evidence, secret),
+        (None, None) => Plan::Look,
+    }
+}
+
+/// The first sync of a secret that was just found: its value is unknown, so it is sent; its domains are
+/// known, so they go along only if they differ.
+fn found(desired: &Desired, evidence: Evidence, secret: &RemoteSecret) -> Plan {
     let Desired {
-        target,
+        target: _,
+        value,
+        allowed_domains,
+        drift_policy: _,
+    } = desired;
+    if value.is_managed() && evidence == Evidence::NotRead {
+        return Plan::ReadSource;
+    }
+    let fields = Fields {
+        value: value.is_managed(),
+        allowed_domains: allowed_domains
+            .as_ref()
+            .is_some_and(|domains| !same_domains(domains, &secret.allowed_domains)),
+    };
+    let adopted = allowed_domains.as_ref().filter(|_| !fields.allowed_domains);
+    let before = Confirmed::found(secret, adopted);
+    if fields.is_empty() {
+        return Plan::Settled(before);
+    }
+    Plan::Patch(Change {
+        secret_id: secret.id.clone(),
+        fields,
+        corrects: Fields::NONE,
+        foreign_updated_at: None,
+        leaves: None,
+        before,
+    })
+}
+
+/// A secret we know: our own changes, somebody else's, and what to do about each.
+fn bound(
+    desired: &Desired,
+    observed: &Observed,
+    confirmed: &Confirmed,
+    seen: Option<&RemoteSecret>,
+) -> Plan {
+    let Desired {
+        target: _,
         value,
         allowed_domains,
         drift_policy,
     } = desired;
     let Observed {
-        confirmed,
-        remote,
+        confirmed: _,
+        remote: _,
         evidence,
         stale,
         unwatched,
         uncertain,
     } = observed;
-
-    let read = *evidence != Evidence::NotRead;
-    if let (Remote::Absent, Some(confirmed)) = (remote, confirmed) {
-        // A list is weak evidence: a bound id is asked itself before it counts as gone.
-        return Plan::ReadRemote {
-            secret_id: confirmed.secret_id.clone(),
-        };
-    }
-    let seen = match remote {
-        Remote::Unasked => None,
-        Remote::Seen(secret) => Some(secret),
-        missing => {
-            return Plan::Refuse(not_found(target, missing).retried(Retry::Every(look_again)));
-        }
-    };
-
-    let Some(confirmed) = confirmed else {
-        let Some(secret) = seen else {
-            return Plan::Look;
-        };
-        if value.is_managed() && !read {
-            return Plan::ReadSource;
-        }
-        let fields = Fields {
-            value: value.is_managed(),
-            allowed_domains: allowed_domains
-                .as_ref()
-                .is_some_and(|d| !same_domains(d, &secret.allowed_domains)),
-        };
-        let adopted = allowed_domains.as_ref().filter(|_| !fields.allowed_domains);
-        let before = Confirmed::found(secret, adopted);
-        if fields.is_empty() {
-            return Plan::Settled(before);
-        }
-        return Plan::Patch(Change {
-            secret_id: secret.id.clone(),
-            fields,
-            corrects: Fields::NONE,
-            foreign_updated_at: None,
-            leaves: None,
-            before,
-        });
-    };
-
-    if value.is_managed() && !read && *stale {
-        return Plan::ReadSource;
-    }
     let managed = Fields {
         value: value.is_managed(),
         allowed_domains: allowed_domains.is_some(),
     };
+    let read = *evidence != Evidence::NotRead;
+    if managed.value && !read && *stale {
+        return Plan::ReadSource;
+    }
+    let applied = confirmed.applied_domains.as_ref();
     let own = Fields {
         value: *evidence == Evidence::Changed,
-        allowed_domains: allowed_domains.as_ref().is_some_and(|d| {
-            confirmed
-                .applied_domains
-                .as_ref()
-                .is_none_or(|applied| !same_domains(d, applied))
-        }),
+        allowed_domains: allowed_domains
+            .as_ref()
+            .is_some_and(|domains| applied.is_none_or(|applied| !same_domains(domains, applied))),
     } | (*uncertain & managed);
     let drift = drift(confirmed, seen);
-    let foreign = managed
-        & Fields {
-            value: drift.updated_at.is_some(),
-            allowed_domains: drift.allowed_domains.is_some(),
-        };
+    let foreign = managed & drifted(&drift);
     let (send, left) = match drift_policy {
         DriftPolicy::Correct => (own | foreign, Fields::NONE),
         DriftPolicy::Report => (own, foreign - own),
     };
     let leaves = Drift {
         updated_at: drift.updated_at.clone().filter(|_| left.value),
-        allowed_domains: drift
-            .allowed_domains
-            .clone()
-            .filter(|_| left.allowed_domains),
+        allowed_domains: drift.allowed_domains.filter(|_| left.allowed_domains),
     };
-
     if send.value && !read {
         return Plan::ReadSource;
     }
     if !send.is_empty() {
         let hides_a_foreign_write = managed.value && !send.value && seen.is_none();
         if hides_a_foreign_write {
-            return Plan::ReadRemote {
-                secret_id: confirmed.secret_id.clone(),
-            };
+            return confirmed.ask();
         }
         return Plan::Patch(Change {
             secret_id: confirmed.secret_id.clone(),
@@ -231,6 +233,21 @@ pub fn plan(desired: &Desired, observed: &Observed, look_again: Duration) -> Pla
         return Plan::Look;
     }
     Plan::Settled(settled(confirmed, seen, managed))
+}
+
+impl Confirmed {
+    fn ask(&self) -> Plan {
+        Plan::ReadRemote {
+            secret_id: self.secret_id.clone(),
+        }
+    }
+}
+
+fn drifted(drift: &Drift) -> Fields {
+    Fields {
+        value: drift.updated_at.is_some(),
+        allowed_domains: drift.allowed_domains.is_some(),
+    }
 }
 
 /// What somebody else changed: as seen now, or as recorded where the remote was not asked.

@@ -85,10 +85,13 @@ where
     K: Resource<DynamicType = ()> + Clone + Debug + Send + 'static,
 {
     let seen = move |DeserializeGuard(object): DeserializeGuard<K>| {
-        object.map(Seen::Object).unwrap_or_else(|object| {
-            invalid(&object);
-            Seen::Gone(reference(object.metadata))
-        })
+        object.map_or_else(
+            |object| {
+                invalid(&object);
+                Seen::Gone(reference(object.metadata))
+            },
+            Seen::Object,
+        )
     };
     retried(watcher)
         .map(move |event| match event {
@@ -137,7 +140,7 @@ where
 pub async fn feed<K>(
     sources: Vec<Source<K>>,
     mut writer: Writer<K>,
-    mut changed: impl FnMut(Change<'_, K>),
+    mut changed: impl FnMut(&Change<'_, K>),
 ) where
     K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
 {
@@ -171,7 +174,7 @@ pub async fn feed<K>(
                 }
                 writer.apply_watcher_event(&Event::InitDone);
                 for object in store.state() {
-                    changed(Change::Applied {
+                    changed(&Change::Applied {
                         old: None,
                         new: &object,
                     });
@@ -187,7 +190,7 @@ pub async fn feed<K>(
                 let event = Event::Apply(object);
                 writer.apply_watcher_event(&event);
                 if let Event::Apply(new) = &event {
-                    changed(Change::Applied {
+                    changed(&Change::Applied {
                         old: old.as_deref(),
                         new,
                     });
@@ -213,13 +216,13 @@ pub async fn feed<K>(
 fn remove<K>(
     writer: &mut Writer<K>,
     object: Option<Arc<K>>,
-    changed: &mut impl FnMut(Change<'_, K>),
+    changed: &mut impl FnMut(&Change<'_, K>),
 ) where
     K: Resource<DynamicType = ()> + Clone + Debug + 'static,
 {
     let Some(object) = object else { return };
     writer.apply_watcher_event(&Event::Delete((*object).clone()));
-    changed(Change::Deleted(&object));
+    changed(&Change::Deleted(&object));
 }
 
 /// Whether a source of that scope sees the object; of cluster-wide kinds it sees the one of that name.

@@ -34,7 +34,8 @@ func optional(value string) *string {
 func start(ctx context.Context, args startArgs) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	lines := make(chan string)
+	// With room, so that a line that waits doesn't hide the end of the input.
+	lines := make(chan string, 64)
 	if !args.untilSignal {
 		go readLines(ctx, os.Stdin, lines, func() { cancel(errEndOfInput) })
 	}

@@ -1,0 +1,122 @@
+//! What the operator needs before it can begin, and waits for: an API server, its CRDs, its fingerprint key.
+
+use std::time::{Duration, Instant};
+
+use kube::{Api, Client, Resource, api::ListParams, core::PartialObjectMeta};
+use serde::de::DeserializeOwned;
+use tracing::warn;
+
+use super::{Error, KUBE_TIMEOUT};
+use crate::{
+    api::{ClusterVaultConnection, VaultConnection, VaultSecret},
+    fingerprint::{FingerprintKey, keeper},
+    source::brief,
+};
+
+/// How often what is missing is looked for again.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
+/// How often a line says what is still missing.
+const SAY_AGAIN: Duration = Duration::from_secs(30);
+
+/// Kubernetes: the service account in a cluster, the kubeconfig elsewhere.
+pub(super) async fn kubernetes() -> Result<Client, Error> {
+    let mut config = kube::Config::infer()
+        .await
+        .map_err(|error| Error::Kubeconfig(error.to_string()))?;
+    // We have our own, which know when to stop.
+    config.default_retry = false;
+    Client::try_from(config).map_err(|error| Error::Kubeconfig(error.to_string()))
+}
+
+/// The name of this replica: in a cluster, the Pod's.
+pub(super) fn replica() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name: String = name
+        .trim()
+        .chars()
+        .filter(|c| c.is_ascii_alphanumeric() || "-.".contains(*c))
+        .collect();
+    if name.is_empty() {
+        "unknown".to_owned()
+    } else {
+        name
+    }
+}
+
+/// Says `message` now and then while something is waited for.
+#[derive(Default)]
+struct Reminder {
+    said: Option<(String, Instant)>,
+}
+
+impl Reminder {
+    fn say(&mut self, message: String) {
+        let repeated = self
+            .said
+            .as_ref()
+            .is_some_and(|(said, at)| *said == message && at.elapsed() < SAY_AGAIN);
+        if !repeated {
+            warn!("{message}");
+            self.said = Some((message, Instant::now()));
+        }
+    }
+}
+
+/// Ends once the API server answers and has our three kinds.
+pub(super) async fn wait_for_crds(client: &Client) {
+    let mut reminder = Reminder::default();
+    loop {
+        let found = tokio::join!(
+            missing::<VaultSecret>(client),
+            missing::<VaultConnection>(client),
+            missing::<ClusterVaultConnection>(client),
+        );
+        let Some(what) = found.0.or(found.1).or(found.2) else {
+            return;
+        };
+        reminder.say(what);
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
+/// What keeps a kind from being listed.
+async fn missing<K>(client: &Client) -> Option<String>
+where
+    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,
+{
+    let api: Api<PartialObjectMeta<K>> = Api::all(client.clone());
+    let (kind, plural) = (K::kind(&()), K::plural(&()));
+    match tokio::time::timeout(
+        KUBE_TIMEOUT,
+        api.list_metadata(&ListParams::default().limit(1)),
+    )
+    .await
+    {
+        Ok(Ok(_)) => None,
+        // Allowed in its own namespaces only, perhaps; the watches say so if not.
+        Ok(Err(kube::Error::Api(status))) if status.code == 403 => None,
+        Ok(Err(kube::Error::Api(status))) if status.code == 404 => Some(format!(
+            "waiting for the CustomResourceDefinition {plural}.nairi.ai ({kind}): install it with `vaultsecret-operator crds | kubectl apply -f -`"
+        )),
+        Ok(Err(error)) => Some(format!(
+            "waiting for the Kubernetes API server: {}",
+            brief(&error)
+        )),
+        Err(_) => Some("waiting for the Kubernetes API server: it does not answer".to_owned()),
+    }
+}
+
+/// The key of fingerprints, once it could be read or made.
+pub(super) async fn fingerprint_key(client: &Client, namespace: &str) -> FingerprintKey {
+    let mut reminder = Reminder::default();
+    loop {
+        match keeper::load(client, namespace).await {
+            Ok(key) => return key,
+            Err(error) => reminder.say(format!(
+                "waiting for the fingerprint key in namespace {namespace}: {error}"
+            )),
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
