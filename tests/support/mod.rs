@@ -55,4 +55,4 @@ pub use operator::{Metrics, Operator};
 pub use rest::{Mark, Seen, Sent, delete, list, list_vaults, patch, post};
 pub use serde_json::{Value, json};
 pub use wait::{QUIET, SOON, eventually};
-pub use world::{Setup, World};
+pub use world::{API_KEY_SECRET, Setup, World};

@@ -123,7 +123,8 @@ impl Seen {
             .collect()
     }
 
-    /// Every write to Kubernetes, such as `patch vaultsecrets/status token`.
+    /// Every write to Kubernetes, such as `patch vaultsecrets/status token`, in order. What is created has no
+    /// name yet: `create events`.
     ///
     /// # Panics
     /// Without an audit log.
@@ -152,10 +153,13 @@ impl Seen {
         self.sent_exactly(&[]);
     }
 
-    /// These writes, in this order, and no others were made to Kubernetes.
+    /// These writes, in any order, and no others were made to Kubernetes.
     #[track_caller]
     pub fn wrote_exactly(&self, expected: &[&str]) {
-        assert_eq!(self.written(), expected, "what was written to Kubernetes");
+        let (mut written, mut expected) = (self.written(), expected.to_vec());
+        written.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(written, expected, "what was written to Kubernetes");
     }
 
     /// Nothing was written to Kubernetes.

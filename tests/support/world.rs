@@ -257,7 +257,9 @@ impl Setup {
             }
         }
         let operator = Operator::new(Launch {
-            program: cluster.keep(&self.program.unwrap_or_else(Operator::program)),
+            program: self
+                .program
+                .unwrap_or_else(|| cluster.keep(&Operator::program())),
             args,
             env,
             log_file: cluster.files().join(format!("{system}.log")),
