@@ -19,7 +19,7 @@ use std::{
 use futures::FutureExt as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use self::{screen::Screen, stage::Stage};
+use self::{screen::Screen, stage::Stage, support::Operator};
 
 /// The exit status after SIGINT, as shells have it.
 const INTERRUPTED: u8 = 130;
@@ -60,6 +60,9 @@ async fn run(keep: bool, panicked: &Mutex<String>) -> ExitCode {
         Some(Err(message)) => {
             screen.bad(&message);
             screen.bad(&format!("stopped at {}", screen.step));
+            if let Some(status) = stage.operator.as_mut().and_then(Operator::ended) {
+                screen.bad(&format!("the operator had ended: {status}"));
+            }
             // A failure of the harness shows it already.
             if let Some(log) = stage.log_tail().filter(|log| !message.contains(log)) {
                 screen.say("the operator's log ends:");
