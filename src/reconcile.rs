@@ -2,7 +2,7 @@
 //!
 //! The steps, each a file: `resolve` follows references, `desired` reads the declaration, `observe` says what
 //! is known, `plan` decides on one next step, `apply` does it, until nothing is left; `status` says how it
-//! ended. `desired`, `plan`, `record`, `verdict` and `failure` are pure.
+//! ended. `desired`, `observe`, `plan`, `record`, `verdict` and `failure` are pure.
 
 pub mod apply;
 pub mod desired;
@@ -28,7 +28,7 @@ use self::{
     apply::{Content, Note, Request},
     desired::{Desired, Value},
     fields::Fields,
-    plan::{Change, Evidence, Observed, Plan, Remote},
+    plan::{Change, Observed, Plan, Remote},
     record::Confirmed,
     verdict::{Refusal, Retry, Verdict},
 };
@@ -132,7 +132,9 @@ impl Pass<'_> {
         let (ctx, object) = (self.ctx, self.object);
         let connection = resolve::permitted(&ctx.stores, object).map_err(Refusal::verdict)?;
         let mut desired = Desired::from_spec(&object.spec).map_err(Refusal::verdict)?;
-        let mut observed = observe::recorded(ctx, object, &desired, status, self.entry);
+        let source = ctx.stores.source_version(object);
+        let mut observed =
+            observe::recorded(object, &desired, status, self.entry, source.as_deref());
         for _ in 0..MOST_STEPS {
             match plan::plan(&desired, &observed, ctx.settings.resync_interval) {
                 Plan::Settled(confirmed) => {
@@ -152,7 +154,8 @@ impl Pass<'_> {
                 Plan::Refuse(refusal) => return Err(refusal.verdict()),
                 Plan::ReadSource => {
                     let value = self.read_source(&connection).await?;
-                    observed.evidence = observe::evidence(ctx, object, &observed, &value);
+                    observed.evidence =
+                        observe::evidence(&ctx.fingerprints, object, &observed, &value);
                     desired.value = Value::Read(value);
                 }
                 Plan::Look => observed.remote = self.look(&connection, &desired, &observed)?,
@@ -241,8 +244,12 @@ impl Pass<'_> {
         self.current()?;
         let value = match (&desired.value, &self.read) {
             (Value::Read(value), Some(version)) => {
-                let fingerprint =
-                    observe::fingerprint(self.ctx, self.object, &change.secret_id, value);
+                let fingerprint = observe::fingerprint(
+                    &self.ctx.fingerprints,
+                    self.object,
+                    &change.secret_id,
+                    value,
+                );
                 Some((value, fingerprint, version.clone()))
             }
             _ => None,
@@ -255,13 +262,7 @@ impl Pass<'_> {
             Ok(applied) => {
                 self.notes.extend(applied.notes);
                 self.confirmed = Some(applied.confirmed.clone());
-                if fields.value {
-                    observed.evidence = Evidence::Same;
-                }
-                observed.uncertain = observed.uncertain - fields;
-                observed.stale = false;
-                observed.remote = Remote::Seen(applied.answer);
-                observed.confirmed = Some(applied.confirmed);
+                observed.patched(fields, applied.answer, applied.confirmed);
                 Ok(())
             }
             Err(error) if error.class() == Class::NotFound => Err(self.gone()),

@@ -34,6 +34,19 @@ pub struct Observed {
     pub uncertain: Fields,
 }
 
+impl Observed {
+    /// Takes over what a PATCH of `fields` was answered.
+    pub fn patched(&mut self, fields: Fields, answer: RemoteSecret, confirmed: Confirmed) {
+        if fields.value {
+            self.evidence = Evidence::Same;
+        }
+        self.uncertain = self.uncertain - fields;
+        self.stale = false;
+        self.remote = Remote::Seen(answer);
+        self.confirmed = Some(confirmed);
+    }
+}
+
 /// What the remote showed.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Remote {
