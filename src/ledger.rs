@@ -24,6 +24,8 @@ pub struct Entry {
     pub uncertain: Fields,
     /// uid/resourceVersion of the Secret that was last found to hold what we sent.
     pub checked_source: Option<String>,
+    /// This process found the object settled once, and has seen all that happened to it since.
+    pub watched: bool,
     /// The API said of the secret we were bound to that it is gone: look for it by its environment key.
     pub unbound: bool,
 }
@@ -66,6 +68,11 @@ impl Ledger {
     /// Notes that the source's version `version` holds what we last sent.
     pub fn checked(&self, uid: &str, version: &str) {
         self.update(uid, |entry| entry.checked_source = Some(version.to_owned()));
+    }
+
+    /// Notes that nothing is left over from the time before this process.
+    pub fn settled(&self, uid: &str) {
+        self.update(uid, |entry| entry.watched = true);
     }
 
     /// Notes whether the recorded binding counts no more.

@@ -16,6 +16,8 @@ pub mod status;
 pub mod verdict;
 
 mod conclude;
+#[cfg(test)]
+mod model;
 
 use std::{sync::Arc, time::Instant};
 
@@ -79,11 +81,17 @@ pub async fn reconcile(object: Arc<VaultSecret>, ctx: Arc<Context>) -> Action {
             Verdict::Blocked {
                 refusal: Refusal::new(Reason::ApiUnavailable, message).retried(Retry::Backoff),
                 pending: Fields::NONE,
-                confirmed: pass.confirmed.take(),
+                confirmed: pass.confirmed.clone(),
             }
         });
-    let Pass { permit, notes, .. } = pass;
+    let Pass {
+        permit,
+        confirmed,
+        notes,
+        ..
+    } = pass;
     drop(permit);
+    conclude::remember_unsaid(&ctx.ledger, &uid, &previous, &verdict, confirmed.as_ref());
     debug!(
         namespace = object.namespace(),
         name = object.name_any(),

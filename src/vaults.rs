@@ -243,7 +243,7 @@ fn delay(error: &nairi::Error, failures: u32) -> Duration {
 }
 
 /// The secret that is bound, or that `target` names.
-fn find(secrets: &[RemoteSecret], target: &Target, bound: Option<&str>) -> Remote {
+pub(crate) fn find(secrets: &[RemoteSecret], target: &Target, bound: Option<&str>) -> Remote {
     let Target {
         vault_id: _,
         secret_id,

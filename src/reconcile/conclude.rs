@@ -11,8 +11,10 @@ use crate::{
     api::{ConditionType, ManagedField, Status, VaultSecret, VaultSecretStatus, condition},
     backoff,
     context::Context,
+    ledger::Ledger,
     reconcile::{
         apply::Note,
+        record::Confirmed,
         status::{self, ready_reason},
         verdict::{Refusal, Retry, Verdict},
     },
@@ -46,6 +48,9 @@ pub(super) async fn conclude(
     {
         ctx.ledger.unbound(uid, false);
     }
+    if matches!(verdict, Verdict::Synced(_) | Verdict::Drifted { .. }) {
+        ctx.ledger.settled(uid);
+    }
     let Some(next) = status::next(
         previous,
         object.metadata.generation,
@@ -74,6 +79,22 @@ pub(super) async fn conclude(
             );
             Action::requeue(backoff::jittered(backoff::delay(ctx.ledger.failed(uid))))
         }
+    }
+}
+
+/// Keeps what the API `confirmed` in a pass whose `verdict` writes no status: the next pass writes it, and
+/// decides by it.
+pub(super) fn remember_unsaid(
+    ledger: &Ledger,
+    uid: &str,
+    previous: &VaultSecretStatus,
+    verdict: &Verdict,
+    confirmed: Option<&Confirmed>,
+) {
+    if let (Verdict::Waiting | Verdict::Outdated, Some(confirmed)) = (verdict, confirmed) {
+        let mut status = previous.clone();
+        confirmed.write_to(&mut status);
+        ledger.remember(uid, status, None);
     }
 }
 

@@ -41,18 +41,16 @@ pub fn recorded(
         .checked_source
         .as_ref()
         .or(status.source_version.as_ref());
-    let moved = source.is_none() || source != known.map(String::as_str);
+    let moved =
+        desired.value.is_managed() && (source.is_none() || source != known.map(String::as_str));
     let settled = ready_reason(status).is_some_and(|reason| reason.status() == Status::True);
     let respecified = status.observed_generation != object.metadata.generation;
+    let changed = moved || respecified || !settled;
     Observed {
         remote: Remote::Unasked,
         evidence: Evidence::NotRead,
-        stale: moved
-            || respecified
-            || !settled
-            || entry.uncertain.value
-            || status.value_fingerprint.is_none(),
-        unwatched: moved && entry.checked_source.is_none() && known.is_some(),
+        stale: changed || entry.uncertain.value || status.value_fingerprint.is_none(),
+        unwatched: changed && !entry.watched,
         uncertain: entry.uncertain,
         confirmed,
     }

@@ -28,7 +28,7 @@ pub struct Observed {
     pub evidence: Evidence,
     /// Whether the value's source has to be read before "nothing to do" can be said.
     pub stale: bool,
-    /// Whether the source moved while no process of ours was watching: a PATCH may have been cut off then.
+    /// Whether anything changed while no process of ours was watching: a PATCH may have been cut off then.
     pub unwatched: bool,
     /// Fields of earlier PATCHes whose answers were lost.
     pub uncertain: Fields,
@@ -134,21 +134,29 @@ pub fn plan(desired: &Desired, observed: &Observed, look_again: Duration) -> Pla
     };
     match (&observed.confirmed, seen) {
         (Some(confirmed), seen) => bound(desired, observed, confirmed, seen),
-        (None, Some(secret)) => found(desired, observed.evidence, secret),
+        (None, Some(secret)) => found(desired, observed, secret),
         (None, None) => Plan::Look,
     }
 }
 
 /// The first sync of a secret that was just found: its value is unknown, so it is sent; its domains are
-/// known, so they go along only if they differ.
-fn found(desired: &Desired, evidence: Evidence, secret: &RemoteSecret) -> Plan {
+/// known, so they go along only if they differ, or if a lost PATCH may have changed them since they were seen.
+fn found(desired: &Desired, observed: &Observed, secret: &RemoteSecret) -> Plan {
     let Desired {
         target: _,
         value,
         allowed_domains,
         drift_policy: _,
     } = desired;
-    if value.is_managed() && evidence == Evidence::NotRead {
+    let Observed {
+        confirmed: _,
+        remote: _,
+        evidence,
+        stale: _,
+        unwatched: _,
+        uncertain,
+    } = observed;
+    if value.is_managed() && *evidence == Evidence::NotRead {
         return Plan::ReadSource;
     }
     let fields = Fields {
@@ -156,7 +164,7 @@ fn found(desired: &Desired, evidence: Evidence, secret: &RemoteSecret) -> Plan {
         allowed_domains: allowed_domains
             .as_ref()
             .is_some_and(|domains| !same_domains(domains, &secret.allowed_domains)),
-    };
+    } | (*uncertain & managed(desired));
     let adopted = allowed_domains.as_ref().filter(|_| !fields.allowed_domains);
     let before = Confirmed::found(secret, adopted);
     if fields.is_empty() {
@@ -181,7 +189,7 @@ fn bound(
 ) -> Plan {
     let Desired {
         target: _,
-        value,
+        value: _,
         allowed_domains,
         drift_policy,
     } = desired;
@@ -193,22 +201,24 @@ fn bound(
         unwatched,
         uncertain,
     } = observed;
-    let managed = Fields {
-        value: value.is_managed(),
-        allowed_domains: allowed_domains.is_some(),
-    };
+    let managed = managed(desired);
     let read = *evidence != Evidence::NotRead;
     if managed.value && !read && *stale {
         return Plan::ReadSource;
     }
-    let applied = confirmed.applied_domains.as_ref();
+    // Domains that were not managed until now are compared with what is there, once that was seen.
+    let applied =
+        (confirmed.applied_domains.as_ref()).or(seen.map(|secret| &secret.allowed_domains));
     let own = Fields {
         value: *evidence == Evidence::Changed,
         allowed_domains: allowed_domains
             .as_ref()
             .is_some_and(|domains| applied.is_none_or(|applied| !same_domains(domains, applied))),
     } | (*uncertain & managed);
-    let drift = drift(confirmed, seen);
+    let mut drift = drift(confirmed, seen);
+    if confirmed.applied_domains.is_none() {
+        drift.allowed_domains = None;
+    }
     let foreign = managed & drifted(&drift);
     let (send, left) = match drift_policy {
         DriftPolicy::Correct => (own | foreign, Fields::NONE),
@@ -229,7 +239,12 @@ fn bound(
         return Plan::Patch(Change {
             secret_id: confirmed.secret_id.clone(),
             fields: send,
-            corrects: send & foreign,
+            // What moved may be the trace of our own lost PATCH.
+            corrects: if uncertain.is_empty() {
+                send & foreign
+            } else {
+                Fields::NONE
+            },
             foreign_updated_at: drift.updated_at,
             leaves: (!left.is_empty()).then_some(leaves),
             before: confirmed.clone(),
@@ -237,15 +252,15 @@ fn bound(
     }
     if !left.is_empty() {
         return Plan::Report {
-            confirmed: confirmed.clone(),
+            confirmed: settled(confirmed, seen, allowed_domains.as_ref(), managed),
             drift: leaves,
             pending: left,
         };
     }
-    if *unwatched && read && seen.is_none() {
+    if *unwatched && seen.is_none() {
         return Plan::Look;
     }
-    Plan::Settled(settled(confirmed, seen, managed))
+    Plan::Settled(settled(confirmed, seen, allowed_domains.as_ref(), managed))
 }
 
 impl Confirmed {
@@ -253,6 +268,13 @@ impl Confirmed {
         Plan::ReadRemote {
             secret_id: self.secret_id.clone(),
         }
+    }
+}
+
+fn managed(desired: &Desired) -> Fields {
+    Fields {
+        value: desired.value.is_managed(),
+        allowed_domains: desired.allowed_domains.is_some(),
     }
 }
 
@@ -278,21 +300,31 @@ fn drift(confirmed: &Confirmed, seen: Option<&RemoteSecret>) -> Drift {
     }
 }
 
-/// The record of an object in sync: what is no longer managed is forgotten, what the remote shows of
-/// unmanaged parts is taken over.
-fn settled(confirmed: &Confirmed, seen: Option<&RemoteSecret>, managed: Fields) -> Confirmed {
+/// The record of an object with nothing left to send: what is no longer managed is forgotten, what the remote
+/// shows of unmanaged parts is taken over where it says anything new, `declared` domains that were there
+/// already count as applied.
+fn settled(
+    confirmed: &Confirmed,
+    seen: Option<&RemoteSecret>,
+    declared: Option<&Vec<String>>,
+    managed: Fields,
+) -> Confirmed {
     let mut record = confirmed.clone();
     record.drift = None;
     if !managed.value {
         record.value_fingerprint = None;
         record.source_version = None;
-        if let Some(seen) = seen {
+        if let Some(seen) = seen
+            && !same_instant(&seen.updated_at, &record.updated_at)
+        {
             record.updated_at.clone_from(&seen.updated_at);
         }
     }
-    if !managed.allowed_domains {
-        record.applied_domains = None;
-        if let Some(seen) = seen {
+    if !managed.allowed_domains || record.applied_domains.is_none() {
+        record.applied_domains = declared.cloned();
+        if let Some(seen) = seen
+            && !same_domains(&seen.allowed_domains, &record.allowed_domains)
+        {
             record.allowed_domains.clone_from(&seen.allowed_domains);
         }
     }
