@@ -85,6 +85,9 @@ async fn get(client: &Client, of: KeyOf<'_>) -> Result<Content, Error> {
 #[must_use]
 pub fn brief(error: &kube::Error) -> String {
     match error {
+        kube::Error::Api(status) if status.code == 403 => {
+            "the operator is not allowed to (RBAC)".to_owned()
+        }
         kube::Error::Api(status) => format!("HTTP {}", status.code),
         kube::Error::HyperError(_) | kube::Error::Service(_) => "it can't be reached".to_owned(),
         kube::Error::SerdeError(_) | kube::Error::FromUtf8(_) => {

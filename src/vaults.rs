@@ -231,14 +231,13 @@ impl Vault {
     }
 }
 
-/// How long a vault that could not be listed is left alone: one that is not there grows ever less likely to be.
+/// How long a vault that could not be listed is left alone. One that is not there grows ever less likely to be;
+/// where the key is the trouble, its gate decides, and opens for the vault too.
 fn delay(error: &nairi::Error, failures: u32) -> Duration {
     match error.class() {
         Class::NotFound | Class::Rejected => backoff::delay(failures.saturating_add(2)),
-        Class::Throttled { .. }
-        | Class::Transient
-        | Class::Unauthorized
-        | Class::InvalidResponse => backoff::delay(failures),
+        Class::Transient | Class::InvalidResponse => backoff::delay(failures),
+        Class::Throttled { .. } | Class::Unauthorized => Duration::ZERO,
     }
 }
 

@@ -1,0 +1,587 @@
+//! One test's world: two namespaces, the chart's RBAC, a simulator with a vault, a connection, the operator.
+
+use std::{collections::BTreeMap, fs, path::PathBuf, sync::OnceLock, time::Duration};
+
+use k8s_openapi::{
+    api::{
+        authentication::v1::{TokenRequest, TokenRequestSpec},
+        authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec},
+        core::v1::{Namespace, Secret, ServiceAccount},
+    },
+    apimachinery::pkg::apis::meta::v1::Condition,
+};
+use kube::{
+    Api, Client,
+    api::{ObjectMeta, PostParams},
+};
+use nairi_sim::{Behaviour, NewSecret, NewVault, Options, Sim};
+use serde_json::{Value, json};
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use vaultsecret_operator::api::{
+    ApiKeySecretRef, ClusterVaultConnection, ClusterVaultConnectionSpec, ConnectionKind,
+    ConnectionRef, ConnectionStatus, Grant, SecretKeyRef, VaultConnection, VaultConnectionSpec,
+};
+
+use super::{
+    cluster::{Cluster, blocking},
+    objects::{secret, wait_for},
+    operator::{Launch, Operator},
+    rest::Barrier,
+    wait::{SOON, eventually},
+};
+
+/// The Secret of the world's API key, and its key in there.
+pub const API_KEY_SECRET: (&str, &str) = ("nairi-api-key", "apiKey");
+
+/// The release's name, and so its ServiceAccount's.
+const RELEASE: &str = "vaultsecret-operator";
+
+/// The namespace the chart is rendered for, replaced by each world's own.
+const RENDERED_FOR: &str = "rendered-for-a-world";
+
+static CONTROL_PLANE: RwLock<()> = RwLock::const_new(());
+
+/// How to make a world.
+#[derive(Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
+#[must_use = "nothing is made before `start`"]
+pub struct Setup {
+    alone: bool,
+    kind: ConnectionKind,
+    names: Option<(String, String, String)>,
+    sim: Option<Sim>,
+    options: Options,
+    program: Option<PathBuf>,
+    flags: Vec<String>,
+    env: BTreeMap<String, String>,
+    log_filter: String,
+    watches_all: bool,
+    barrier: bool,
+    starts: bool,
+}
+
+/// A test's world. Everything in it ends with it.
+pub struct World {
+    /// The running operator.
+    pub operator: Operator,
+    /// The Nairi API.
+    pub sim: Sim,
+    /// The id of a vault there, empty to begin with.
+    pub vault: String,
+    /// The connection to it.
+    pub connection: ConnectionRef,
+    /// The namespace of VaultSecrets and their Secrets.
+    pub namespace: String,
+    /// The operator's own namespace.
+    pub system: String,
+    /// The operator's user name in Kubernetes.
+    pub user: String,
+    /// A client with all rights.
+    pub client: Client,
+    /// The control plane.
+    pub cluster: &'static Cluster,
+    pub(super) barrier: Option<Barrier>,
+    _place: Place,
+}
+
+#[derive(Debug)]
+enum Place {
+    Shared {
+        _guard: RwLockReadGuard<'static, ()>,
+    },
+    Alone {
+        _guard: RwLockWriteGuard<'static, ()>,
+    },
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Setup {
+    /// A VaultConnection, a simulator of its own, an operator that watches the world's two namespaces.
+    pub fn new() -> Self {
+        Self {
+            alone: false,
+            kind: ConnectionKind::VaultConnection,
+            names: None,
+            sim: None,
+            options: Options::default(),
+            program: None,
+            flags: Vec::new(),
+            env: BTreeMap::new(),
+            log_filter: "info,vaultsecret_operator=debug".to_owned(),
+            watches_all: false,
+            barrier: true,
+            starts: true,
+        }
+    }
+
+    /// No other world of this process is there meanwhile: for outages of the control plane.
+    pub fn alone(mut self) -> Self {
+        self.alone = true;
+        self
+    }
+
+    /// A ClusterVaultConnection that grants the world's namespace the world's vault. Operators of other worlds
+    /// would see it and try its key, so the world is alone.
+    pub fn cluster_connection(mut self) -> Self {
+        self.kind = ConnectionKind::ClusterVaultConnection;
+        self.alone()
+    }
+
+    /// These names, instead of new ones: of the namespace, the operator's namespace, and the connection.
+    pub fn names(mut self, namespace: &str, system: &str, connection: &str) -> Self {
+        self.names = Some((
+            namespace.to_owned(),
+            system.to_owned(),
+            connection.to_owned(),
+        ));
+        self
+    }
+
+    /// A simulator that is there already; the world gets a new vault in it.
+    pub fn sim(mut self, sim: Sim) -> Self {
+        self.sim = Some(sim);
+        self
+    }
+
+    /// Options of the simulator.
+    pub fn options(mut self, options: Options) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// How the simulator behaves.
+    pub fn behave(mut self, change: impl FnOnce(&mut Behaviour)) -> Self {
+        change(&mut self.options.behaviour);
+        self
+    }
+
+    /// Another program than the one of this build.
+    pub fn program(mut self, program: PathBuf) -> Self {
+        self.program = Some(program);
+        self
+    }
+
+    /// One more argument of the operator, such as `--resync-interval=2s`.
+    pub fn flag(mut self, flag: &str) -> Self {
+        self.flags.push(flag.to_owned());
+        self
+    }
+
+    /// A variable of the operator's environment.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// `--log-filter`; without it `info,vaultsecret_operator=debug`.
+    pub fn log_filter(mut self, filter: &str) -> Self {
+        filter.clone_into(&mut self.log_filter);
+        self
+    }
+
+    /// The operator watches all namespaces, those of other worlds too, so the world is alone.
+    pub fn watch_all(mut self) -> Self {
+        self.watches_all = true;
+        self.alone()
+    }
+
+    /// Without the VaultSecret that shows when the operator is at rest: [`World::mark`] and [`World::since`]
+    /// only see that it does nothing for a moment.
+    pub fn without_barrier(mut self) -> Self {
+        self.barrier = false;
+        self
+    }
+
+    /// The operator is left to be started by the test, with `world.operator.start()`.
+    pub fn unstarted(mut self) -> Self {
+        self.starts = false;
+        self
+    }
+
+    /// Makes the world, and waits until the operator has verified the connection and is at rest.
+    pub async fn start(self) -> World {
+        let place = if self.alone {
+            Place::Alone {
+                _guard: CONTROL_PLANE.write().await,
+            }
+        } else {
+            Place::Shared {
+                _guard: CONTROL_PLANE.read().await,
+            }
+        };
+        let cluster = Cluster::shared().await;
+        let client = cluster.client().await;
+        let sim = match self.sim {
+            Some(sim) => sim,
+            None => Sim::start(self.options).await,
+        };
+        let vault = sim.add_vault(NewVault::default());
+        let (namespace, system, connection) = self.names.unwrap_or_else(|| {
+            let name = format!("t-{:08x}", fastrand::u32(..));
+            let system = format!("{name}-system");
+            (name.clone(), system, name)
+        });
+        let kubeconfig = prepare(cluster, &client, &namespace, &system).await;
+
+        let mut args = vec![
+            "run".to_owned(),
+            format!("--namespace={system}"),
+            format!("--api-url={}", sim.url()),
+            "--http-addr=127.0.0.1:0".to_owned(),
+            format!("--log-filter={}", self.log_filter),
+        ];
+        if !self.watches_all {
+            args.push(format!("--watch-namespace={namespace}"));
+            args.push(format!("--watch-namespace={system}"));
+        }
+        if let Some(ca) = sim.ca_pem() {
+            let file = cluster.files().join(format!("{system}.ca.pem"));
+            fs::write(&file, ca).expect("a file for the CA");
+            args.push(format!("--api-ca-file={}", file.display()));
+        }
+        args.extend(self.flags);
+        let mut env: BTreeMap<_, _> = self
+            .env
+            .into_iter()
+            .map(|(name, value)| (name, value.into()))
+            .collect();
+        env.insert("KUBECONFIG".to_owned(), kubeconfig.into_os_string());
+        for name in ["LLVM_PROFILE_FILE", "RUST_BACKTRACE"] {
+            if let Some(value) = std::env::var_os(name) {
+                env.insert(name.to_owned(), value);
+            }
+        }
+        let operator = Operator::new(Launch {
+            program: self
+                .program
+                .unwrap_or_else(|| cluster.keep(&Operator::program())),
+            args,
+            env,
+            log_file: cluster.files().join(format!("{system}.log")),
+        });
+
+        let mut world = World {
+            operator,
+            sim,
+            vault,
+            connection: ConnectionRef {
+                kind: self.kind,
+                name: connection,
+            },
+            user: format!("system:serviceaccount:{system}:{RELEASE}"),
+            namespace,
+            system,
+            client,
+            cluster,
+            barrier: None,
+            _place: place,
+        };
+        world.connect().await;
+        if self.barrier {
+            world.barrier = Some(world.make_barrier().await);
+        }
+        if self.starts {
+            world.operator.start().await;
+            world.connected("Verified").await;
+            world.first_rest().await;
+        }
+        world
+    }
+}
+
+impl World {
+    /// A world with everything at its defaults: see [`Setup`].
+    pub async fn start() -> Self {
+        Setup::new().start().await
+    }
+
+    /// Starts the operator of a world that was left [`Setup::unstarted`], and waits as [`Setup::start`] does.
+    pub async fn start_operator(&mut self) {
+        self.operator.start().await;
+        self.connected("Verified").await;
+        self.first_rest().await;
+    }
+
+    /// A second operator of this world, not started, with its own log.
+    pub fn replica(&self, name: &str) -> Operator {
+        let mut launch = self.operator.launched().clone();
+        launch.log_file.set_extension(format!("{name}.log"));
+        Operator::new(launch)
+    }
+
+    /// Puts a secret into the world's vault, as somebody did before us, and returns its id.
+    pub fn remote(&self, env_key: &str, value: &str, domains: &[&str]) -> String {
+        self.sim
+            .add_secret(&self.vault, NewSecret::new(env_key, value, domains))
+    }
+
+    /// The namespace of the API key's Secret.
+    pub fn key_namespace(&self) -> &str {
+        match self.connection.kind {
+            ConnectionKind::VaultConnection => &self.namespace,
+            ConnectionKind::ClusterVaultConnection => &self.system,
+        }
+    }
+
+    /// The Secrets of the namespace that holds the API key's.
+    pub fn key_secrets(&self) -> Api<Secret> {
+        Api::namespaced(self.client.clone(), self.key_namespace())
+    }
+
+    /// The VaultConnections of the world's namespace.
+    pub fn vault_connections(&self) -> Api<VaultConnection> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// All ClusterVaultConnections.
+    pub fn cluster_vault_connections(&self) -> Api<ClusterVaultConnection> {
+        Api::all(self.client.clone())
+    }
+
+    /// Waits until `Ready` of the world's connection has this reason.
+    pub async fn connected(&self, reason: &str) {
+        let name = &self.connection.name;
+        let ready = |status: Option<&ConnectionStatus>| {
+            let ready =
+                |condition: &Condition| condition.type_ == "Ready" && condition.reason == reason;
+            status.is_some_and(|status| status.conditions.iter().any(ready))
+        };
+        let waited = match self.connection.kind {
+            ConnectionKind::VaultConnection => wait_for(
+                &self.vault_connections(),
+                name,
+                SOON,
+                |it: Option<&VaultConnection>| ready(it.and_then(|it| it.status.as_ref())),
+            )
+            .await
+            .is_some(),
+            ConnectionKind::ClusterVaultConnection => wait_for(
+                &self.cluster_vault_connections(),
+                name,
+                SOON,
+                |it: Option<&ClusterVaultConnection>| ready(it.and_then(|it| it.status.as_ref())),
+            )
+            .await
+            .is_some(),
+        };
+        assert!(
+            waited,
+            "the connection is not {reason} within {SOON:?}:\n{}",
+            self.operator.tail(30)
+        );
+    }
+
+    /// Makes the connection, and the Secret with its key.
+    async fn connect(&self) {
+        let post = PostParams::default();
+        let ((secret_name, key), name) = (API_KEY_SECRET, &self.connection.name);
+        let data = secret(secret_name, &[(key, self.sim.api_key())]);
+        self.key_secrets()
+            .create(&post, &data)
+            .await
+            .expect("the API key's Secret");
+        let (secret_name, key) = (secret_name.to_owned(), key.to_owned());
+        match self.connection.kind {
+            ConnectionKind::VaultConnection => {
+                let spec = VaultConnectionSpec {
+                    api_key_secret_ref: SecretKeyRef {
+                        name: secret_name,
+                        key,
+                    },
+                };
+                let connection = VaultConnection::new(name, spec);
+                self.vault_connections()
+                    .create(&post, &connection)
+                    .await
+                    .expect("a connection");
+            }
+            ConnectionKind::ClusterVaultConnection => {
+                let spec = ClusterVaultConnectionSpec {
+                    api_key_secret_ref: ApiKeySecretRef {
+                        namespace: self.system.clone(),
+                        name: secret_name,
+                        key,
+                    },
+                    grants: vec![Grant {
+                        namespaces: vec![self.namespace.clone()],
+                        namespace_selector: None,
+                        vault_ids: vec![self.vault.clone()],
+                    }],
+                };
+                let connection = ClusterVaultConnection::new(name, spec);
+                self.cluster_vault_connections()
+                    .create(&post, &connection)
+                    .await
+                    .expect("a connection");
+            }
+        }
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            #[expect(clippy::print_stderr, reason = "shown with the failed test")]
+            {
+                eprintln!("the operator's log ends:\n{}", self.operator.tail(40));
+                eprintln!("the simulator's log: {:#?}", self.requests());
+            }
+        }
+        if self.operator.is_running() {
+            self.operator.kill();
+        }
+        let delete = |what: &[&str]| {
+            let mut args = vec![
+                "delete",
+                "--ignore-not-found",
+                "--wait=false",
+                "--request-timeout=10s",
+            ];
+            args.extend(what);
+            let _ = self.cluster.run_kubectl(&args, "");
+        };
+        if self.connection.kind == ConnectionKind::ClusterVaultConnection {
+            // The next world's operator would try its key.
+            delete(&["clustervaultconnection", &self.connection.name]);
+        }
+        if self.cluster.is_existing() {
+            delete(&["namespace", &self.namespace, &self.system]);
+            let name = format!("{}:{RELEASE}", self.system);
+            let (edit, view) = (format!("{name}:edit"), format!("{name}:view"));
+            delete(&["clusterrolebinding", &name]);
+            delete(&["clusterrole", &name, &edit, &view]);
+        }
+    }
+}
+
+/// Makes the namespaces and the operator's rights, and returns a kubeconfig with them.
+async fn prepare(
+    cluster: &'static Cluster,
+    client: &Client,
+    namespace: &str,
+    system: &str,
+) -> PathBuf {
+    let post = PostParams::default();
+    for name in [namespace, system] {
+        let space = Namespace {
+            metadata: ObjectMeta {
+                name: Some(name.to_owned()),
+                ..ObjectMeta::default()
+            },
+            ..Namespace::default()
+        };
+        Api::all(client.clone())
+            .create(&post, &space)
+            .await
+            .unwrap_or_else(|error| panic!("namespace {name}: {error}"));
+    }
+    let rights = blocking(move || rights(cluster)).await;
+    let rights = rights.replace(RENDERED_FOR, system);
+    cluster
+        .kubectl_with(&["create", "-f", "-"], &rights)
+        .await
+        .ok();
+    let request = TokenRequest {
+        spec: TokenRequestSpec {
+            audiences: Vec::new(),
+            expiration_seconds: Some(86_400),
+            ..TokenRequestSpec::default()
+        },
+        ..TokenRequest::default()
+    };
+    let token = Api::<ServiceAccount>::namespaced(client.clone(), system)
+        .create_token_request(RELEASE, &post, &request)
+        .await
+        .expect("a token")
+        .status
+        .expect("a token's status")
+        .token;
+    let mut kubeconfig = blocking(move || kubeconfig(cluster)).await;
+    kubeconfig["users"][0]["user"] = json!({ "token": token });
+    let path = cluster.files().join(format!("{system}.kubeconfig"));
+    fs::write(&path, kubeconfig.to_string()).expect("a file for the kubeconfig");
+    wait_for_rights(client, system).await;
+    path
+}
+
+/// The authorizer hears of new roles a moment later; an operator that starts before would wait for seconds.
+async fn wait_for_rights(client: &Client, system: &str) {
+    let api: Api<SubjectAccessReview> = Api::all(client.clone());
+    for (verb, group, resource) in [
+        ("create", "", "secrets"),
+        ("list", "nairi.ai", "vaultsecrets"),
+    ] {
+        let review = SubjectAccessReview {
+            spec: SubjectAccessReviewSpec {
+                user: Some(format!("system:serviceaccount:{system}:{RELEASE}")),
+                resource_attributes: Some(ResourceAttributes {
+                    namespace: Some(system.to_owned()),
+                    verb: Some(verb.to_owned()),
+                    group: Some(group.to_owned()),
+                    resource: Some(resource.to_owned()),
+                    ..ResourceAttributes::default()
+                }),
+                ..SubjectAccessReviewSpec::default()
+            },
+            ..SubjectAccessReview::default()
+        };
+        eventually(
+            "the operator has its rights",
+            Duration::from_secs(10),
+            || async {
+                let answer = api.create(&PostParams::default(), &review).await.ok()?;
+                answer.status?.allowed.then_some(())
+            },
+        )
+        .await;
+    }
+}
+
+/// The chart's manifests without its Deployment, for [`RENDERED_FOR`].
+fn rights(cluster: &'static Cluster) -> &'static str {
+    static RIGHTS: OnceLock<String> = OnceLock::new();
+    RIGHTS.get_or_init(|| {
+        let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/vaultsecret-operator");
+        let set = "crds.enabled=false,image.repository=unused";
+        let args = [
+            "template",
+            RELEASE,
+            chart,
+            "--namespace",
+            RENDERED_FOR,
+            "--set",
+            set,
+        ];
+        let rendered = cluster.run_helm(&args).ok();
+        let rights = rendered
+            .split("\n---\n")
+            .filter(|manifest| !manifest.contains("\nkind: Deployment\n"))
+            .collect::<Vec<_>>()
+            .join("\n---\n");
+        assert!(rights.contains("kind: ClusterRoleBinding"), "{rendered}");
+        rights
+    })
+}
+
+/// The administrator's kubeconfig as JSON, with everything in it.
+fn kubeconfig(cluster: &Cluster) -> Value {
+    static KUBECONFIG: OnceLock<Value> = OnceLock::new();
+    let read = || {
+        let view = [
+            "config",
+            "view",
+            "--raw",
+            "--minify",
+            "--flatten",
+            "--output=json",
+        ];
+        let text = cluster.run_kubectl(&view, "").ok();
+        serde_json::from_str(&text).expect("a kubeconfig in JSON")
+    };
+    KUBECONFIG.get_or_init(read).clone()
+}
