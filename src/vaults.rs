@@ -107,7 +107,7 @@ impl Vaults {
                 Ok(secrets) => {
                     let shown = find(secrets, target, bound);
                     let conclusive = list.began >= since;
-                    let usable = matches!(shown, Remote::Seen(_)) && now < list.ended + FRESH;
+                    let usable = matches!(shown, Remote::Listed(_)) && now < list.ended + FRESH;
                     if conclusive || usable {
                         return Look::Shown(shown);
                     }
@@ -254,7 +254,7 @@ pub(crate) fn find(secrets: &[RemoteSecret], target: &Target, bound: Option<&str
             (Some(secret), Some(key)) if secret.env_key != *key => {
                 Remote::Mismatch(secret.env_key.clone())
             }
-            (Some(secret), _) => Remote::Seen(secret.clone()),
+            (Some(secret), _) => Remote::Listed(secret.clone()),
         };
     }
     let mut named = secrets
@@ -262,7 +262,7 @@ pub(crate) fn find(secrets: &[RemoteSecret], target: &Target, bound: Option<&str
         .filter(|secret| Some(&secret.env_key) == env_key.as_ref());
     match (named.next(), named.count()) {
         (None, _) => Remote::Absent,
-        (Some(secret), 0) => Remote::Seen(secret.clone()),
+        (Some(secret), 0) => Remote::Listed(secret.clone()),
         (Some(_), more) => Remote::Ambiguous(more + 1),
     }
 }

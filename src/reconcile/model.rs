@@ -105,7 +105,7 @@ impl Run<'_> {
             Some(&source),
         );
         if sweep && observed.confirmed.is_some() {
-            observed.remote = Remote::Seen(self.world.listed());
+            observed.remote = Remote::Listed(self.world.listed());
         }
         for step in 1..=MOST_STEPS {
             self.steps = step;

@@ -52,7 +52,9 @@ impl Observed {
 pub enum Remote {
     /// It was not asked.
     Unasked,
-    /// The secret that `spec` names.
+    /// The secret that `spec` names, as a list shows it: it may lag behind.
+    Listed(RemoteSecret),
+    /// The secret that `spec` names, as itself answered.
     Seen(RemoteSecret),
     /// The vault has no such secret.
     Absent,
@@ -124,7 +126,7 @@ pub struct Change {
 pub fn plan(desired: &Desired, observed: &Observed, look_again: Duration) -> Plan {
     let seen = match (&observed.remote, &observed.confirmed) {
         (Remote::Unasked, _) => None,
-        (Remote::Seen(secret), _) => Some(secret),
+        (Remote::Listed(secret) | Remote::Seen(secret), _) => Some(secret),
         // A list is weak evidence: a bound id is asked itself before it counts as gone.
         (Remote::Absent, Some(confirmed)) => return confirmed.ask(),
         (missing, _) => {
@@ -195,7 +197,7 @@ fn bound(
     } = desired;
     let Observed {
         confirmed: _,
-        remote: _,
+        remote,
         evidence,
         stale,
         unwatched,
@@ -216,6 +218,12 @@ fn bound(
             .is_some_and(|domains| applied.is_none_or(|applied| !same_domains(domains, applied))),
     } | (*uncertain & managed);
     let mut drift = drift(confirmed, seen);
+    let answered = matches!(remote, Remote::Seen(_));
+    let known = drift == confirmed.drift.clone().unwrap_or_default();
+    if seen.is_some() && !answered && !known {
+        // A list may be older than our own last PATCH: it alone changes nothing.
+        return confirmed.ask();
+    }
     if confirmed.applied_domains.is_none() {
         drift.allowed_domains = None;
     }
@@ -232,7 +240,7 @@ fn bound(
         return Plan::ReadSource;
     }
     if !send.is_empty() {
-        let hides_a_foreign_write = managed.value && !send.value && seen.is_none();
+        let hides_a_foreign_write = managed.value && !send.value && !answered;
         if hides_a_foreign_write {
             return confirmed.ask();
         }

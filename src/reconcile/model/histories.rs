@@ -20,6 +20,7 @@ enum Happening {
     Restart,
     Pass(Vec<Fault>, StatusFault, bool),
     Outsider(Option<u8>, Option<u8>),
+    ListsLag(bool),
 }
 
 fn happening(outsiders: bool) -> impl Strategy<Value = Happening> {
@@ -47,6 +48,7 @@ fn happening(outsiders: bool) -> impl Strategy<Value = Happening> {
             .prop_map(|(faults, status, sweep)| Happening::Pass(faults, status, sweep)),
         u32::from(outsiders) => (prop::option::of(0..2u8), prop::option::of(0..2u8))
             .prop_map(|(value, choice)| Happening::Outsider(value, choice)),
+        u32::from(outsiders) => any::<bool>().prop_map(Happening::ListsLag),
     ]
 }
 
@@ -84,6 +86,7 @@ fn happen(world: &mut World, happenings: Vec<Happening>) {
                     world.trace
                 );
             }
+            Happening::ListsLag(lags) => world.lag(lags),
             Happening::Outsider(value, choice) => world.outsider(value, choice),
         }
         world.forget_unmanaged();
@@ -93,6 +96,7 @@ fn happen(world: &mut World, happenings: Vec<Happening>) {
 /// Lets everything come to rest, and says how it is then.
 fn rest(world: &mut World, sweep: bool, allowed: &Allowed) {
     world.trace.push("rest".into());
+    world.lag(false);
     for _ in 0..3 {
         world.catch_up();
         pass(world, &[], StatusFault::None, sweep);
@@ -142,8 +146,6 @@ fn rest(world: &mut World, sweep: bool, allowed: &Allowed) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
-
     /// Without others every history heals by what the operator itself remembers; no list is needed.
     #[test]
     fn nothing_of_our_own_is_lost(switches in switches(), history in prop::collection::vec(happening(false), 0..25)) {

@@ -75,6 +75,7 @@ pub(super) struct World {
     pub(super) cache: (VaultSecretStatus, u64),
     pub(super) ledger: Ledger,
     pub(super) remote: Stored,
+    lagging: Option<Stored>,
     clock: i64,
     /// The PATCHes sent.
     pub(super) sent: Vec<Fields>,
@@ -157,6 +158,7 @@ impl World {
                 domains: vec!["before.com".into()],
                 updated: 1000,
             },
+            lagging: None,
             clock: 2000,
             sent: Vec::new(),
             reads: 0,
@@ -264,29 +266,22 @@ impl World {
 
     /// As PATCH shows it.
     pub(super) fn answer(&self) -> RemoteSecret {
-        self.shown(if self.switches.two_formats {
+        let suffix = if self.switches.two_formats {
             ".000Z"
         } else {
             "Z"
-        })
+        };
+        shown(&self.remote, suffix)
     }
 
     /// As a list shows it.
     pub(super) fn listed(&self) -> RemoteSecret {
-        self.shown("Z")
+        shown(self.lagging.as_ref().unwrap_or(&self.remote), "Z")
     }
 
-    fn shown(&self, suffix: &str) -> RemoteSecret {
-        let time = Timestamp::from_second(self.remote.updated)
-            .expect("a time")
-            .to_string();
-        RemoteSecret {
-            id: self.remote.id.clone(),
-            env_key: "KEY".into(),
-            allowed_domains: self.remote.domains.clone(),
-            created_at: None,
-            updated_at: time.replace('Z', suffix),
-        }
+    /// Lists show the present state from now on, whatever comes; or are up to date.
+    pub(super) fn lag(&mut self, lags: bool) {
+        self.lagging = lags.then(|| self.remote.clone());
     }
 
     /// What `conclude` does with a verdict: the status is written where it differs, and remembered.
@@ -419,5 +414,18 @@ fn source() -> ValueFrom {
             key: "key".into(),
         }),
         template: None,
+    }
+}
+
+fn shown(stored: &Stored, suffix: &str) -> RemoteSecret {
+    let time = Timestamp::from_second(stored.updated)
+        .expect("a time")
+        .to_string();
+    RemoteSecret {
+        id: stored.id.clone(),
+        env_key: "KEY".into(),
+        allowed_domains: stored.domains.clone(),
+        created_at: None,
+        updated_at: time.replace('Z', suffix),
     }
 }
