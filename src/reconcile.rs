@@ -22,7 +22,10 @@ mod model;
 use std::{sync::Arc, time::Instant};
 
 use kube::{Resource as _, ResourceExt as _};
-use kube_runtime::{controller::Action, reflector::ObjectRef};
+use kube_runtime::{
+    controller::Action,
+    reflector::{ObjectRef, Store},
+};
 use secrecy::SecretString;
 use tracing::debug;
 
@@ -38,7 +41,7 @@ use crate::{
     api::{Reason, VaultSecret, VaultSecretStatus},
     connections::{ConnectionId, Credential},
     context::Context,
-    ledger::Entry,
+    ledger::{Entry, Ledger},
     nairi::{Admission, Class, Permit},
     vaults::Look,
 };
@@ -46,18 +49,26 @@ use crate::{
 /// More steps than any object needs: look, read, ask, patch, and patch what the answer showed.
 const MOST_STEPS: usize = 10;
 
-/// Reconciles one object.
-pub async fn reconcile(object: Arc<VaultSecret>, ctx: Arc<Context>) -> Action {
+/// Reconciles one object, due since `due`.
+pub async fn reconcile(object: Arc<VaultSecret>, due: Instant, ctx: Arc<Context>) -> Action {
     let began = Instant::now();
     let key = ObjectRef::from_obj(&*object);
-    let due = ctx.queues.objects.take(&key);
     let Some(uid) = object.uid() else {
+        return Action::await_change();
+    };
+    let Some((object, entry)) = current(&ctx.stores.objects, &ctx.ledger, &key, &uid) else {
         return Action::await_change();
     };
     if object.meta().deletion_timestamp.is_some() {
         return Action::await_change();
     }
-    let entry = ctx.ledger.entry(&uid);
+    let generation = object.metadata.generation;
+    // What was listed before a change of the declaration says nothing about what it names now.
+    let due = if entry.waiting.is_some_and(|then| Some(then) != generation) {
+        began
+    } else {
+        due
+    };
     let previous = match &entry.latest {
         Some(latest) => latest.status.clone(),
         None => object.status.clone().unwrap_or_default(),
@@ -98,7 +109,9 @@ pub async fn reconcile(object: Arc<VaultSecret>, ctx: Arc<Context>) -> Action {
         ?verdict,
         "reconciled"
     );
-    if matches!(verdict, Verdict::Waiting) {
+    let waiting = matches!(verdict, Verdict::Waiting);
+    ctx.ledger.waiting(&uid, generation.filter(|_| waiting));
+    if waiting {
         ctx.queues.objects.keep(&key, due);
     }
     let action = conclude::conclude(&ctx, &object, &uid, &previous, &verdict, &notes).await;
@@ -108,6 +121,21 @@ pub async fn reconcile(object: Arc<VaultSecret>, ctx: Arc<Context>) -> Action {
     }
     ctx.metrics.reconciled(&verdict, began.elapsed());
     action
+}
+
+/// The object as watched now, and what the ledger has of it.
+///
+/// The ledger is asked first: a status that gave way in it to the watched one is in the store by then. The other
+/// way round both could be missing, and an older status would be believed.
+fn current(
+    store: &Store<VaultSecret>,
+    ledger: &Ledger,
+    key: &ObjectRef<VaultSecret>,
+    uid: &str,
+) -> Option<(Arc<VaultSecret>, Entry)> {
+    let entry = ledger.entry(uid);
+    let object = store.get(key)?;
+    (object.metadata.uid.as_deref() == Some(uid)).then_some((object, entry))
 }
 
 /// One pass along the straight line.
@@ -206,16 +234,13 @@ impl Pass<'_> {
         observed: &Observed,
     ) -> Result<Remote, Verdict> {
         let credential = self.admitted(connection, Fields::NONE)?;
-        let Some(permit) = self.permit.take() else {
-            return Err(Verdict::Waiting);
-        };
         let bound = observed
             .confirmed
             .as_ref()
             .map(|confirmed| confirmed.secret_id.as_str());
         match self.ctx.vaults.look(
             &credential,
-            permit,
+            &mut self.permit,
             &desired.target,
             bound,
             (self.key, self.due),
@@ -235,7 +260,9 @@ impl Pass<'_> {
         self.current()?;
         match apply::read(self.ctx, self.request(&credential), secret_id).await {
             Ok(secret) => Ok(Remote::Seen(secret)),
-            Err(error) if error.class() == Class::NotFound => Err(self.gone()),
+            Err(error) if error.class() == Class::NotFound => {
+                Err(self.gone(&credential, secret_id))
+            }
             Err(error) => Err(self.blocked(self.failure(&error), Fields::NONE)),
         }
     }
@@ -266,6 +293,7 @@ impl Pass<'_> {
             value,
             allowed_domains: desired.allowed_domains.as_ref(),
         };
+        let secret_id = change.secret_id.clone();
         match apply::patch(self.ctx, self.request(&credential), change, content).await {
             Ok(applied) => {
                 self.notes.extend(applied.notes);
@@ -273,14 +301,17 @@ impl Pass<'_> {
                 observed.patched(fields, applied.answer, applied.confirmed);
                 Ok(())
             }
-            Err(error) if error.class() == Class::NotFound => Err(self.gone()),
+            Err(error) if error.class() == Class::NotFound => {
+                Err(self.gone(&credential, &secret_id))
+            }
             Err(error) => Err(self.blocked(self.failure(&error), fields)),
         }
     }
 
     /// The API says that the secret is gone. One that was found by its environment key is looked for again,
     /// once; one that was named by its id has to be named anew, or come back.
-    fn gone(&self) -> Verdict {
+    fn gone(&self, credential: &Credential, secret_id: &str) -> Verdict {
+        (self.ctx.vaults).gone(credential, &self.object.spec.vault_id, secret_id);
         if self.object.spec.secret_id.is_none() && !self.entry.unbound {
             self.ctx.ledger.unbound(self.uid, true);
             self.ctx.queues.objects.wake(self.key.clone());

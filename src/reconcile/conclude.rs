@@ -36,7 +36,6 @@ pub(super) async fn conclude(
     verdict: &Verdict,
     notes: &[Note],
 ) -> Action {
-    let next_action = next_action(ctx, uid, verdict);
     if matches!(verdict, Verdict::Synced(_) | Verdict::Drifted { .. })
         || matches!(
             verdict,
@@ -57,12 +56,12 @@ pub(super) async fn conclude(
         verdict,
         Timestamp::now(),
     ) else {
-        return next_action;
+        return next_action(&ctx.ledger, uid, verdict);
     };
     let written = write(ctx, object, uid, next).await;
     publish_notes(ctx, object, notes).await;
     match written {
-        Ok(()) => next_action,
+        Ok(()) => next_action(&ctx.ledger, uid, verdict),
         Err(error) => {
             let conflict = matches!(&error, kube::Error::Api(status) if status.is_conflict());
             if matches!(&error, kube::Error::Api(status) if status.is_not_found()) {
@@ -105,13 +104,13 @@ async fn write(
     uid: &str,
     next: VaultSecretStatus,
 ) -> Result<(), kube::Error> {
-    // The cache may have moved on since the pass began.
+    // Asked in this order, as at the start of the pass: the cache may have moved on since.
+    let latest = ctx.ledger.entry(uid).latest;
     let cached = ctx.stores.objects.get(&ObjectRef::from_obj(object));
     let cached = cached
         .as_deref()
         .filter(|cached| cached.metadata.uid == object.metadata.uid)
         .unwrap_or(object);
-    let latest = ctx.ledger.entry(uid).latest;
     let (shown, resource_version) =
         match latest.and_then(|latest| Some((latest.status, latest.resource_version?))) {
             Some(written) => written,
@@ -153,16 +152,16 @@ async fn write(
 }
 
 /// When to look again, and the count of failures that decides how long that is.
-fn next_action(ctx: &Context, uid: &str, verdict: &Verdict) -> Action {
+fn next_action(ledger: &Ledger, uid: &str, verdict: &Verdict) -> Action {
     let retry = match verdict {
         Verdict::Waiting | Verdict::Outdated => return Action::await_change(),
         Verdict::Synced(_) | Verdict::Drifted { .. } | Verdict::Suspended => Retry::OnChange,
         Verdict::Blocked { refusal, .. } => refusal.retry,
     };
     if retry == Retry::Backoff {
-        return Action::requeue(backoff::jittered(backoff::delay(ctx.ledger.failed(uid))));
+        return Action::requeue(backoff::jittered(backoff::delay(ledger.failed(uid))));
     }
-    ctx.ledger.succeeded(uid);
+    ledger.succeeded(uid);
     match retry {
         Retry::OnChange | Retry::Backoff => Action::await_change(),
         Retry::Every(about) => Action::requeue(backoff::jittered(about)),

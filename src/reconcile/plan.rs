@@ -367,3 +367,6 @@ fn not_found(target: &Target, remote: &Remote) -> Refusal {
         .unbound(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -81,6 +81,8 @@ pub fn next(
             say.ready(*reason, message);
         }
         Verdict::Suspended => {
+            // What was said stays, and with it what it is about.
+            pending_fields = Fields::of(&status.pending_fields);
             say.set(
                 ConditionType::Suspended,
                 Status::True,
@@ -220,3 +222,6 @@ fn merge_patch(from: &Value, to: &Value) -> Value {
     });
     Value::Object(removed.chain(changed).collect::<Map<_, _>>())
 }
+
+#[cfg(test)]
+mod tests;
