@@ -194,9 +194,16 @@ impl Pass<'_> {
                         observe::evidence(&ctx.fingerprints, object, &observed, &value);
                     desired.value = Value::Read(value);
                 }
-                Plan::Look => observed.remote = self.look(&connection, &desired, &observed)?,
+                Plan::Look => {
+                    observed.remote = self
+                        .look(&connection, &desired, &observed)
+                        .map_err(|verdict| self.unless_in_sync(status, verdict))?;
+                }
                 Plan::ReadRemote { secret_id } => {
-                    observed.remote = self.read_remote(&connection, &secret_id).await?;
+                    observed.remote = self
+                        .read_remote(&connection, &secret_id)
+                        .await
+                        .map_err(|verdict| self.unless_in_sync(status, verdict))?;
                 }
                 Plan::Patch(change) => {
                     self.patch(&connection, &desired, &mut observed, change)
@@ -388,6 +395,18 @@ impl Pass<'_> {
         confirmed
     }
 
+    /// A question that could not be asked or answered makes nothing of an object that was in sync.
+    fn unless_in_sync(&self, status: &VaultSecretStatus, verdict: Verdict) -> Verdict {
+        match verdict {
+            Verdict::Blocked {
+                refusal,
+                pending: _,
+                confirmed: None,
+            } if !refusal.unbind => refusal.or_unchecked(status, self.object.metadata.generation),
+            verdict => verdict,
+        }
+    }
+
     fn request<'a>(&'a self, credential: &'a Credential) -> Request<'a> {
         Request {
             uid: self.uid,
@@ -414,3 +433,6 @@ impl Pass<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -90,7 +90,9 @@ pub(super) fn remember_unsaid(
     verdict: &Verdict,
     confirmed: Option<&Confirmed>,
 ) {
-    if let (Verdict::Waiting | Verdict::Outdated, Some(confirmed)) = (verdict, confirmed) {
+    if let (Verdict::Waiting | Verdict::Unchecked(_) | Verdict::Outdated, Some(confirmed)) =
+        (verdict, confirmed)
+    {
         let mut status = previous.clone();
         confirmed.write_to(&mut status);
         ledger.remember(uid, status, None);
@@ -155,6 +157,7 @@ async fn write(
 fn next_action(ledger: &Ledger, uid: &str, verdict: &Verdict) -> Action {
     let retry = match verdict {
         Verdict::Waiting | Verdict::Outdated => return Action::await_change(),
+        Verdict::Unchecked(retry) => *retry,
         Verdict::Synced(_) | Verdict::Drifted { .. } | Verdict::Suspended => Retry::OnChange,
         Verdict::Blocked { refusal, .. } => refusal.retry,
     };
@@ -241,3 +244,6 @@ async fn publish_notes(ctx: &Context, object: &VaultSecret, notes: &[Note]) {
             .await;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -167,6 +167,9 @@ impl Run<'_> {
         change: Change,
         fault: Fault,
     ) -> Result<(), Verdict> {
+        if fault == Fault::Outdated {
+            return Err(Verdict::Outdated);
+        }
         let fields = change.fields;
         assert!(!fields.is_empty(), "a PATCH of nothing");
         let value = match &desired.value {
@@ -195,7 +198,7 @@ impl Run<'_> {
         };
         self.world.sent.push(fields);
         match fault {
-            Fault::None => {}
+            Fault::None | Fault::Outdated => {}
             Fault::Refused => {
                 self.world.ledger.answered(UID, doubt);
                 return Err(self.unavailable(fields));

@@ -95,7 +95,7 @@ pub fn next(
             condition::remove(&mut say.all, ConditionType::Reconciling);
             condition::remove(&mut say.all, ConditionType::Stalled);
         }
-        Verdict::Waiting | Verdict::Outdated => return None,
+        Verdict::Waiting | Verdict::Unchecked(_) | Verdict::Outdated => return None,
     }
     status.pending_fields = pending_fields.names();
     status.observed_generation = generation;

@@ -5,8 +5,8 @@
 use std::time::{Duration, Instant};
 
 use crate::{
-    api::{Drift, Reason},
-    reconcile::{fields::Fields, record::Confirmed},
+    api::{Drift, Reason, VaultSecretStatus},
+    reconcile::{fields::Fields, record::Confirmed, status::ready_reason},
 };
 
 /// The outcome of one pass along the straight line.
@@ -36,6 +36,8 @@ pub enum Verdict {
     Suspended,
     /// Nothing is known yet, and whatever will make it known wakes the object: status stays as it is.
     Waiting,
+    /// An object in sync could not be looked after: its status stays as it is.
+    Unchecked(Retry),
     /// The object changed or went away while we worked: whatever did that has queued it again.
     Outdated,
 }
@@ -89,6 +91,17 @@ impl Refusal {
     pub fn unbound(mut self) -> Self {
         self.unbind = true;
         self
+    }
+
+    /// What it means for an object that `status` calls in sync: a question that fails, or a list that does, is no
+    /// news of the object.
+    #[must_use]
+    pub fn or_unchecked(self, status: &VaultSecretStatus, generation: Option<i64>) -> Verdict {
+        let synced = ready_reason(status) == Some(Reason::Synced);
+        if synced && status.observed_generation == generation {
+            return Verdict::Unchecked(self.retry);
+        }
+        self.verdict()
     }
 
     /// As a verdict, with nothing sent.

@@ -26,6 +26,7 @@ enum Happening {
 fn happening(outsiders: bool) -> impl Strategy<Value = Happening> {
     let fault = prop_oneof![
         3 => Just(Fault::None),
+        1 => Just(Fault::Outdated),
         1 => Just(Fault::Refused),
         1 => Just(Fault::LostBefore),
         2 => Just(Fault::LostAfter),

@@ -20,6 +20,8 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     None,
+    /// The object was no longer the one decided for: nothing was sent.
+    Outdated,
     /// A definite refusal: nothing was stored.
     Refused,
     /// No answer, nothing stored.

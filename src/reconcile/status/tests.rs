@@ -176,7 +176,11 @@ fn suspension_keeps_what_was_said_and_pauses_progress() {
 #[test]
 fn what_says_nothing_new_writes_nothing() {
     let before = after(&VaultSecretStatus::default(), &synced("u1"), 10);
-    for verdict in [Verdict::Waiting, Verdict::Outdated] {
+    for verdict in [
+        Verdict::Waiting,
+        Verdict::Unchecked(Retry::Backoff),
+        Verdict::Outdated,
+    ] {
         assert_eq!(next(&before, Some(9), &verdict, at(20)), None);
     }
 }
@@ -226,6 +230,22 @@ fn the_record_survives_the_round_trip_through_the_api_server() {
         serde_json::from_str::<VaultSecretStatus>(&text).expect("parses"),
         status
     );
+}
+
+#[test]
+fn a_question_that_fails_is_no_news_of_an_object_in_sync() {
+    let refused = || Refusal::new(Reason::ApiUnavailable, "A sentence.").retried(Retry::Backoff);
+    let in_sync = after(&VaultSecretStatus::default(), &synced("u1"), 10);
+    let unchecked = refused().or_unchecked(&in_sync, Some(3));
+    assert!(matches!(unchecked, Verdict::Unchecked(Retry::Backoff)));
+    let others = [
+        VaultSecretStatus::default(),
+        after(&in_sync, &drifted(), 20),
+    ];
+    for (status, generation) in [(&in_sync, 4), (&others[0], 3), (&others[1], 3)] {
+        let verdict = refused().or_unchecked(status, Some(generation));
+        assert!(matches!(verdict, Verdict::Blocked { .. }), "{verdict:?}");
+    }
 }
 
 /// JSON as a status is: no null outside of arrays.
