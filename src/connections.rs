@@ -3,6 +3,7 @@
 //! `check` reads and verifies the keys; the reconciler only looks them up here.
 
 pub mod check;
+mod kind;
 
 use std::{
     collections::HashMap,
@@ -18,6 +19,8 @@ use crate::{
     api::{ConnectionKind, ConnectionReason, ConnectionRef, VaultSecret},
     nairi::{ApiKey, Class, Error, Gate, Gates, KeyId},
 };
+
+pub use self::kind::Connection;
 
 /// A connection, as an object refers to it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

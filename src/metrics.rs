@@ -1,31 +1,23 @@
 //! What `/metrics` shows. Labels are closed enums; none holds a name.
 
-use std::{
-    sync::{Arc, atomic::AtomicI64},
-    time::{Duration, Instant},
-};
+pub mod live;
 
+use std::time::Duration;
+
+use crate::{
+    api::Class,
+    nairi::Method,
+    reconcile::{fields::Fields, verdict::Verdict},
+};
 use prometheus_client::{
-    collector::Collector,
-    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _, text::encode},
+    encoding::{EncodeLabelSet, text::encode},
     metrics::{
         counter::Counter,
         family::Family,
-        gauge::{ConstGauge, Gauge},
         histogram::{Histogram, exponential_buckets},
         info::Info,
     },
     registry::Registry,
-};
-use std::collections::BTreeMap;
-
-use crate::{
-    api::{Class, Reason},
-    connections::Connections,
-    context::Queues,
-    nairi::Method,
-    reconcile::{fields::Fields, status::ready_reason, verdict::Verdict},
-    watch::Stores,
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -52,12 +44,6 @@ struct FieldLabel {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ActionLabel {
     action: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, EncodeLabelSet)]
-struct ReadyLabels {
-    ready: &'static str,
-    reason: &'static str,
 }
 
 /// The operator's metrics. Cheap to clone.
@@ -196,66 +182,6 @@ impl Metrics {
                 action: "corrected",
             })
             .inc();
-    }
-}
-
-/// What is counted when somebody looks, instead of being kept.
-pub struct Live {
-    /// The objects.
-    pub stores: Stores,
-    /// The queues.
-    pub queues: Queues,
-    /// The gates.
-    pub connections: Arc<Connections>,
-}
-
-impl std::fmt::Debug for Live {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Live")
-    }
-}
-
-impl Collector for Live {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let mut objects = BTreeMap::<ReadyLabels, i64>::new();
-        for object in self.stores.objects.state() {
-            let reason = object
-                .status
-                .as_ref()
-                .and_then(ready_reason)
-                .unwrap_or(Reason::Pending);
-            *objects
-                .entry(ReadyLabels {
-                    ready: reason.status().as_str(),
-                    reason: reason.as_str(),
-                })
-                .or_default() += 1;
-        }
-        let family = Family::<ReadyLabels, Gauge<i64, AtomicI64>>::default();
-        for (labels, count) in objects {
-            family.get_or_create(&labels).set(count);
-        }
-        let descriptor = encoder.encode_descriptor(
-            "objects",
-            "VaultSecrets, by their Ready condition",
-            None,
-            family.metric_type(),
-        )?;
-        family.encode(descriptor)?;
-        let mut gauge = |name, help, value: usize| {
-            let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
-            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)
-        };
-        gauge(
-            "queue_depth",
-            "VaultSecrets that are due",
-            self.queues.objects.depth(),
-        )?;
-        gauge(
-            "gates_closed",
-            "API keys with which nothing may be sent now",
-            self.connections.gates().closed_count(Instant::now()),
-        )
     }
 }
 

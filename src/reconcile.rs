@@ -402,7 +402,9 @@ impl Pass<'_> {
                 refusal,
                 pending: _,
                 confirmed: None,
-            } if !refusal.unbind => refusal.or_unchecked(status, self.object.metadata.generation),
+            } if !refusal.unbind => {
+                status::unanswered(status, self.object.metadata.generation, refusal)
+            }
             verdict => verdict,
         }
     }

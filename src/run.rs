@@ -28,7 +28,7 @@ use crate::{
     events::Events,
     http,
     ledger::Ledger,
-    metrics::{Live, Metrics},
+    metrics::{Metrics, live::Live},
     nairi,
     queue::{self, Due, Queue},
     reconcile,

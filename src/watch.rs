@@ -3,8 +3,10 @@
 //! Secrets and Namespaces are watched by metadata only, and what could hold a value (client-side apply
 //! keeps the whole Secret in an annotation) is dropped first of all.
 
+mod changes;
 pub mod feed;
 mod index;
+mod stores;
 
 use std::{fmt::Debug, sync::Arc};
 
@@ -14,100 +16,29 @@ use k8s_openapi::{
     api::core::v1::{Namespace, ObjectReference, Secret},
 };
 use kube::{
-    Api, Client, Resource, ResourceExt as _,
+    Api, Client, Resource,
     core::{DeserializeGuard, ObjectMeta, PartialObjectMeta, error_boundary::InvalidObject},
 };
 use kube_runtime::{
     WatchStreamExt as _,
     events::EventType,
-    reflector::{ObjectRef, Store, store::Writer},
     watcher::{Config, watcher},
 };
 use serde::de::DeserializeOwned;
 use tracing::warn;
 
-use self::feed::{Change, Seen, Source};
-pub use self::index::{Index, SecretName};
-use crate::{
-    api::{
-        ClusterVaultConnection, ConnectionKind, SYNC_REQUESTED_AT, VaultConnection, VaultSecret,
-    },
-    connections::check::Connection,
-    context::Context,
-    fingerprint::keeper,
+use self::{
+    changes::{connection_changed, namespace_changed, object_changed, secret_changed},
+    feed::{Change, Seen, Source},
 };
-
-/// What is watched, as last seen.
-#[derive(Clone)]
-pub struct Stores {
-    /// VaultSecrets.
-    pub objects: Store<VaultSecret>,
-    /// Metadata of Secrets.
-    pub secrets: Store<PartialObjectMeta<Secret>>,
-    /// VaultConnections.
-    pub connections: Store<VaultConnection>,
-    /// ClusterVaultConnections.
-    pub cluster_connections: Store<ClusterVaultConnection>,
-    /// Metadata of Namespaces.
-    pub namespaces: Store<PartialObjectMeta<Namespace>>,
-}
-
-/// The ends of the stores that the watches write to.
-#[derive(Default)]
-pub struct Writers {
-    objects: Writer<VaultSecret>,
-    secrets: Writer<PartialObjectMeta<Secret>>,
-    connections: Writer<VaultConnection>,
-    cluster_connections: Writer<ClusterVaultConnection>,
-    namespaces: Writer<PartialObjectMeta<Namespace>>,
-}
-
-impl Writers {
-    /// The ends to read from.
-    #[must_use]
-    pub fn stores(&self) -> Stores {
-        Stores {
-            objects: self.objects.as_reader(),
-            secrets: self.secrets.as_reader(),
-            connections: self.connections.as_reader(),
-            cluster_connections: self.cluster_connections.as_reader(),
-            namespaces: self.namespaces.as_reader(),
-        }
-    }
-}
-
-impl Stores {
-    /// Ends once all kinds were listed: no decision is made before.
-    pub async fn wait_until_ready(&self) {
-        let Self {
-            objects,
-            secrets,
-            connections,
-            cluster_connections,
-            namespaces,
-        } = self;
-        // An error means that the watches ended, and with them the process.
-        let _ = tokio::join!(
-            objects.wait_until_ready(),
-            secrets.wait_until_ready(),
-            connections.wait_until_ready(),
-            cluster_connections.wait_until_ready(),
-            namespaces.wait_until_ready(),
-        );
-    }
-
-    /// uid and resourceVersion of the Secret that the value of `object` comes from, where it is known.
-    #[must_use]
-    pub fn source_version(&self, object: &VaultSecret) -> Option<String> {
-        let namespace = object.namespace().unwrap_or_default();
-        let name = object.spec.source_secret()?;
-        let secret = self.secrets.get(&ObjectRef::new(name).within(&namespace))?;
-        Some(crate::source::version(
-            secret.metadata.uid.as_deref()?,
-            secret.metadata.resource_version.as_deref()?,
-        ))
-    }
-}
+pub use self::{
+    index::{Index, SecretName},
+    stores::{Stores, Writers},
+};
+use crate::{
+    api::{ClusterVaultConnection, SYNC_REQUESTED_AT, VaultConnection, VaultSecret},
+    context::Context,
+};
 
 /// The watches of all kinds, in `namespaces` (none: in all). They end with the process.
 #[must_use]
@@ -306,117 +237,6 @@ fn prune_namespace(namespace: &mut PartialObjectMeta<Namespace>) {
         labels: meta.labels.take(),
         ..ObjectMeta::default()
     };
-}
-
-fn object_changed(ctx: &Context, change: &Change<'_, VaultSecret>) {
-    match *change {
-        Change::Applied { old, new } => {
-            ctx.index.object(new);
-            if let Some(old) = old.filter(|old| old.metadata.uid != new.metadata.uid) {
-                ctx.ledger
-                    .forget(old.metadata.uid.as_deref().unwrap_or_default());
-            }
-            if let (Some(uid), Some(version)) = (&new.metadata.uid, &new.metadata.resource_version)
-            {
-                ctx.ledger.cached(uid, version);
-            }
-            if old.is_none_or(|old| declared(old) != declared(new)) {
-                ctx.queues.objects.wake(ObjectRef::from_obj(new));
-            }
-        }
-        Change::Deleted(object) => {
-            let key = ObjectRef::from_obj(object);
-            ctx.index.forget_object(&key);
-            ctx.forget(&key, object.metadata.uid.as_deref().unwrap_or_default());
-        }
-    }
-}
-
-/// What of an object only others than us change, and a decision depends on.
-fn declared(object: &VaultSecret) -> impl PartialEq + '_ {
-    let meta = &object.metadata;
-    (
-        &meta.uid,
-        meta.generation,
-        meta.deletion_timestamp.is_some(),
-        &meta.finalizers,
-        &meta.annotations,
-    )
-}
-
-fn secret_changed(ctx: &Context, change: &Change<'_, PartialObjectMeta<Secret>>) {
-    let secret = match *change {
-        Change::Applied {
-            old: Some(old),
-            new,
-        } if old.metadata == new.metadata => return,
-        Change::Applied { old: _, new } => new,
-        Change::Deleted(secret) => {
-            put_back_fingerprint_key(ctx, secret);
-            secret
-        }
-    };
-    let name = (secret.namespace().unwrap_or_default(), secret.name_any());
-    for connection in ctx.index.keyed_by(&name) {
-        ctx.queues.wake_connection(&connection);
-    }
-    for object in ctx.index.readers(&name) {
-        ctx.queues.objects.wake(object);
-    }
-}
-
-fn put_back_fingerprint_key(ctx: &Context, secret: &PartialObjectMeta<Secret>) {
-    let meta = &secret.metadata;
-    if meta.name.as_deref() == Some(keeper::SECRET)
-        && meta.namespace.as_deref() == Some(&*ctx.namespace)
-    {
-        tokio::spawn(keeper::put_back(
-            ctx.client.clone(),
-            ctx.namespace.clone(),
-            Arc::clone(&ctx.fingerprints),
-        ));
-    }
-}
-
-fn connection_changed<C: Connection>(ctx: &Context, change: &Change<'_, C>) {
-    match *change {
-        Change::Applied { old, new } => {
-            let version = |connection: &C| (connection.uid(), connection.meta().generation);
-            if old.is_some_and(|old| version(old) == version(new)) {
-                return;
-            }
-            ctx.index.connection(new);
-            ctx.queues.wake_connection(&new.id());
-            // What is granted may be another.
-            ctx.wake_users(&new.id());
-        }
-        Change::Deleted(connection) => {
-            let id = connection.id();
-            ctx.index.forget_connection(&id);
-            ctx.connections.forget(&id);
-            ctx.wake_users(&id);
-        }
-    }
-}
-
-fn namespace_changed(ctx: &Context, change: &Change<'_, PartialObjectMeta<Namespace>>) {
-    let namespace = match *change {
-        Change::Applied { old, new }
-            if old.is_some_and(|old| old.metadata.labels == new.metadata.labels) =>
-        {
-            return;
-        }
-        Change::Applied { old: _, new } => new,
-        Change::Deleted(namespace) => namespace,
-    };
-    let name = namespace.name_any();
-    let concerned = |object: &VaultSecret| {
-        object.spec.connection_ref.kind == ConnectionKind::ClusterVaultConnection
-            && object.metadata.namespace.as_deref() == Some(&name)
-    };
-    for object in ctx.stores.objects.state_filter(concerned) {
-        ctx.queues.objects.wake(ObjectRef::from_obj(&*object));
-    }
 }
 
 #[cfg(test)]

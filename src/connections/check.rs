@@ -1,96 +1,26 @@
 //! Keeps a connection's key at hand and its status true: one `GET /vaults` per new key, and one a minute
 //! while the API refuses the key.
 
-use std::{fmt::Debug, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
-use kube::{Api, Client, Resource, ResourceExt as _};
+use kube::ResourceExt as _;
 use kube_runtime::{controller::Action, events::EventType};
-use serde::de::DeserializeOwned;
 use tracing::{info, warn};
 use zeroize::Zeroizing;
 
+use super::{Connection, ConnectionId, Credential, Known};
 use crate::{
-    api::{
-        ClusterVaultConnection, ConditionType, ConnectionReason, ConnectionStatus, Status,
-        VaultConnection, condition,
-    },
+    api::{ConditionType, ConnectionReason, ConnectionStatus, Status, condition},
     backoff,
-    connections::{ConnectionId, Credential, Known},
     context::Context,
     nairi::{ApiKey, Class},
     reconcile::status,
-    source::{self, KeyOf},
+    source,
 };
 
 /// How often a refused key is tried again: it may have been refused by mistake.
 const PROBE: Duration = Duration::from_mins(1);
-
-/// The two kinds of connections, as far as they are alike.
-pub trait Connection:
-    Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static
-{
-    /// How objects refer to it.
-    fn id(&self) -> ConnectionId;
-    /// Where its key is.
-    fn key(&self) -> KeyOf<'_>;
-    /// Its status.
-    fn status(&self) -> Option<&ConnectionStatus>;
-    /// The API of its kind in its namespace.
-    fn api(client: &Client, namespace: Option<&str>) -> Api<Self>;
-}
-
-impl Connection for VaultConnection {
-    fn id(&self) -> ConnectionId {
-        ConnectionId::Namespaced {
-            namespace: self.namespace().unwrap_or_default(),
-            name: self.name_any(),
-        }
-    }
-
-    fn key(&self) -> KeyOf<'_> {
-        let namespace = self.metadata.namespace.as_deref().unwrap_or_default();
-        let reference = &self.spec.api_key_secret_ref;
-        KeyOf {
-            namespace,
-            name: &reference.name,
-            key: &reference.key,
-        }
-    }
-
-    fn status(&self) -> Option<&ConnectionStatus> {
-        self.status.as_ref()
-    }
-
-    fn api(client: &Client, namespace: Option<&str>) -> Api<Self> {
-        Api::namespaced(client.clone(), namespace.unwrap_or_default())
-    }
-}
-
-impl Connection for ClusterVaultConnection {
-    fn id(&self) -> ConnectionId {
-        ConnectionId::Cluster {
-            name: self.name_any(),
-        }
-    }
-
-    fn key(&self) -> KeyOf<'_> {
-        let reference = &self.spec.api_key_secret_ref;
-        KeyOf {
-            namespace: &reference.namespace,
-            name: &reference.name,
-            key: &reference.key,
-        }
-    }
-
-    fn status(&self) -> Option<&ConnectionStatus> {
-        self.status.as_ref()
-    }
-
-    fn api(client: &Client, _namespace: Option<&str>) -> Api<Self> {
-        Api::all(client.clone())
-    }
-}
 
 /// What a check found, for the status.
 struct Finding {

@@ -26,7 +26,7 @@ use crate::{
 };
 
 const UID: &str = "uid";
-const LOOK_AGAIN: Duration = Duration::from_secs(300);
+const LOOK_AGAIN: Duration = Duration::from_mins(5);
 
 /// How one pass ended.
 #[derive(Debug)]

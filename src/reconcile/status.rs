@@ -157,6 +157,21 @@ impl Conditions {
     }
 }
 
+/// What `refusal`, of a question that could not be asked or answered, means for an object with this status: one
+/// in sync is left alone.
+#[must_use]
+pub fn unanswered(
+    status: &VaultSecretStatus,
+    generation: Option<i64>,
+    refusal: Refusal,
+) -> Verdict {
+    let in_sync = ready_reason(status) == Some(Reason::Synced);
+    if in_sync && status.observed_generation == generation {
+        return Verdict::Unchecked(refusal.retry);
+    }
+    refusal.verdict()
+}
+
 /// The reason on `Ready`, where there is one on the closed list.
 #[must_use]
 pub fn ready_reason(status: &VaultSecretStatus) -> Option<Reason> {

@@ -5,8 +5,8 @@
 use std::time::{Duration, Instant};
 
 use crate::{
-    api::{Drift, Reason, VaultSecretStatus},
-    reconcile::{fields::Fields, record::Confirmed, status::ready_reason},
+    api::{Drift, Reason},
+    reconcile::{fields::Fields, record::Confirmed},
 };
 
 /// The outcome of one pass along the straight line.
@@ -91,17 +91,6 @@ impl Refusal {
     pub fn unbound(mut self) -> Self {
         self.unbind = true;
         self
-    }
-
-    /// What it means for an object that `status` calls in sync: a question that fails, or a list that does, is no
-    /// news of the object.
-    #[must_use]
-    pub fn or_unchecked(self, status: &VaultSecretStatus, generation: Option<i64>) -> Verdict {
-        let synced = ready_reason(status) == Some(Reason::Synced);
-        if synced && status.observed_generation == generation {
-            return Verdict::Unchecked(self.retry);
-        }
-        self.verdict()
     }
 
     /// As a verdict, with nothing sent.

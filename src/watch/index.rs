@@ -11,7 +11,7 @@ use parking_lot::RwLock;
 
 use crate::{
     api::VaultSecret,
-    connections::{ConnectionId, check::Connection},
+    connections::{Connection, ConnectionId},
 };
 
 /// A Secret's namespace and name.

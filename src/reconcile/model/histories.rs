@@ -53,12 +53,6 @@ fn happening(outsiders: bool) -> impl Strategy<Value = Happening> {
     ]
 }
 
-/// What may be left at the end.
-struct Allowed {
-    /// Others wrote, so that under Report their state may stay.
-    outsiders: bool,
-}
-
 fn happen(world: &mut World, happenings: Vec<Happening>) {
     for happening in happenings {
         world.trace.push(format!("{happening:?}"));
@@ -66,7 +60,7 @@ fn happen(world: &mut World, happenings: Vec<Happening>) {
             Happening::Rotate(content) => world.rotate(content),
             Happening::Touch => world.touch_source(),
             Happening::Domains(choice) => {
-                world.respecify(|spec| spec.allowed_domains = choice.map(domains))
+                world.respecify(|spec| spec.allowed_domains = choice.map(domains));
             }
             Happening::ManageValue(managed) => world.manage_value(managed),
             Happening::Policy(report) => world.respecify(|spec| {
@@ -94,8 +88,8 @@ fn happen(world: &mut World, happenings: Vec<Happening>) {
     }
 }
 
-/// Lets everything come to rest, and says how it is then.
-fn rest(world: &mut World, sweep: bool, allowed: &Allowed) {
+/// Lets everything come to rest, with sweeps where others wrote, and looks how it is then.
+fn rest(world: &mut World, sweep: bool) {
     world.trace.push("rest".into());
     world.lag(false);
     for _ in 0..3 {
@@ -135,8 +129,7 @@ fn rest(world: &mut World, sweep: bool, allowed: &Allowed) {
         }
         Verdict::Drifted { .. } => {
             assert!(
-                world.policy() == DriftPolicy::Report
-                    && (allowed.outsiders || world.may_mistake_its_own()),
+                world.policy() == DriftPolicy::Report && (sweep || world.may_mistake_its_own()),
                 "{:#?}",
                 world.trace
             );
@@ -152,7 +145,7 @@ proptest! {
     fn nothing_of_our_own_is_lost(switches in switches(), history in prop::collection::vec(happening(false), 0..25)) {
         let mut world = World::new(switches);
         happen(&mut world, history);
-        rest(&mut world, false, &Allowed { outsiders: false });
+        rest(&mut world, false);
     }
 
     /// With others, a list shows what they did, and the policy decides.
@@ -162,6 +155,6 @@ proptest! {
     ) {
         let mut world = World::new(switches);
         happen(&mut world, history);
-        rest(&mut world, true, &Allowed { outsiders: true });
+        rest(&mut world, true);
     }
 }

@@ -43,6 +43,7 @@ pub(super) enum StatusFault {
 
 /// The answers to what the API leaves open.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub(super) struct Switches {
     pub(super) equal_value_is_change: bool,
     pub(super) folds: bool,
@@ -229,7 +230,9 @@ impl World {
 
     fn normalised(&self, mut domains: Vec<String>) -> Vec<String> {
         if self.switches.folds {
-            domains.iter_mut().for_each(|d| d.make_ascii_lowercase());
+            for domain in &mut domains {
+                domain.make_ascii_lowercase();
+            }
         }
         if self.switches.reverses {
             domains.reverse();

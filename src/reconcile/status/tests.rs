@@ -111,7 +111,7 @@ fn stalled_and_reconciling_exclude_each_other_and_go_with_ready() {
         assert_eq!(found, expected, "{reason}");
         for condition in &status.conditions {
             assert_eq!(condition.reason, reason.as_str());
-            assert_eq!(condition.message.is_empty(), false);
+            assert!(!condition.message.is_empty());
         }
     }
 }
@@ -236,14 +236,14 @@ fn the_record_survives_the_round_trip_through_the_api_server() {
 fn a_question_that_fails_is_no_news_of_an_object_in_sync() {
     let refused = || Refusal::new(Reason::ApiUnavailable, "A sentence.").retried(Retry::Backoff);
     let in_sync = after(&VaultSecretStatus::default(), &synced("u1"), 10);
-    let unchecked = refused().or_unchecked(&in_sync, Some(3));
+    let unchecked = unanswered(&in_sync, Some(3), refused());
     assert!(matches!(unchecked, Verdict::Unchecked(Retry::Backoff)));
     let others = [
         VaultSecretStatus::default(),
         after(&in_sync, &drifted(), 20),
     ];
     for (status, generation) in [(&in_sync, 4), (&others[0], 3), (&others[1], 3)] {
-        let verdict = refused().or_unchecked(status, Some(generation));
+        let verdict = unanswered(status, Some(generation), refused());
         assert!(matches!(verdict, Verdict::Blocked { .. }), "{verdict:?}");
     }
 }

@@ -1,0 +1,78 @@
+//! The two kinds of connections, as far as they are alike.
+
+use std::fmt::Debug;
+
+use kube::{Api, Client, Resource, ResourceExt as _};
+use serde::de::DeserializeOwned;
+
+use super::ConnectionId;
+use crate::{
+    api::{ClusterVaultConnection, ConnectionStatus, VaultConnection},
+    source::KeyOf,
+};
+
+/// A connection of either kind.
+pub trait Connection:
+    Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static
+{
+    /// How objects refer to it.
+    fn id(&self) -> ConnectionId;
+    /// Where its key is.
+    fn key(&self) -> KeyOf<'_>;
+    /// Its status.
+    fn status(&self) -> Option<&ConnectionStatus>;
+    /// The API of its kind in its namespace.
+    fn api(client: &Client, namespace: Option<&str>) -> Api<Self>;
+}
+
+impl Connection for VaultConnection {
+    fn id(&self) -> ConnectionId {
+        ConnectionId::Namespaced {
+            namespace: self.namespace().unwrap_or_default(),
+            name: self.name_any(),
+        }
+    }
+
+    fn key(&self) -> KeyOf<'_> {
+        let namespace = self.metadata.namespace.as_deref().unwrap_or_default();
+        let reference = &self.spec.api_key_secret_ref;
+        KeyOf {
+            namespace,
+            name: &reference.name,
+            key: &reference.key,
+        }
+    }
+
+    fn status(&self) -> Option<&ConnectionStatus> {
+        self.status.as_ref()
+    }
+
+    fn api(client: &Client, namespace: Option<&str>) -> Api<Self> {
+        Api::namespaced(client.clone(), namespace.unwrap_or_default())
+    }
+}
+
+impl Connection for ClusterVaultConnection {
+    fn id(&self) -> ConnectionId {
+        ConnectionId::Cluster {
+            name: self.name_any(),
+        }
+    }
+
+    fn key(&self) -> KeyOf<'_> {
+        let reference = &self.spec.api_key_secret_ref;
+        KeyOf {
+            namespace: &reference.namespace,
+            name: &reference.name,
+            key: &reference.key,
+        }
+    }
+
+    fn status(&self) -> Option<&ConnectionStatus> {
+        self.status.as_ref()
+    }
+
+    fn api(client: &Client, _namespace: Option<&str>) -> Api<Self> {
+        Api::all(client.clone())
+    }
+}

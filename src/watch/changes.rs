@@ -1,0 +1,126 @@
+//! Whom a change concerns: the objects and connections it makes due.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use kube::{ResourceExt as _, core::PartialObjectMeta};
+use kube_runtime::reflector::ObjectRef;
+
+use super::feed::Change;
+use crate::{
+    api::{ConnectionKind, VaultSecret},
+    connections::Connection,
+    context::Context,
+    fingerprint::keeper,
+};
+
+pub(super) fn object_changed(ctx: &Context, change: &Change<'_, VaultSecret>) {
+    match *change {
+        Change::Applied { old, new } => {
+            ctx.index.object(new);
+            if let Some(old) = old.filter(|old| old.metadata.uid != new.metadata.uid) {
+                ctx.ledger
+                    .forget(old.metadata.uid.as_deref().unwrap_or_default());
+            }
+            if let (Some(uid), Some(version)) = (&new.metadata.uid, &new.metadata.resource_version)
+            {
+                ctx.ledger.cached(uid, version);
+            }
+            if old.is_none_or(|old| declared(old) != declared(new)) {
+                ctx.queues.objects.wake(ObjectRef::from_obj(new));
+            }
+        }
+        Change::Deleted(object) => {
+            let key = ObjectRef::from_obj(object);
+            ctx.index.forget_object(&key);
+            ctx.forget(&key, object.metadata.uid.as_deref().unwrap_or_default());
+        }
+    }
+}
+
+/// What of an object only others than us change, and a decision depends on.
+fn declared(object: &VaultSecret) -> impl PartialEq + '_ {
+    let meta = &object.metadata;
+    (
+        &meta.uid,
+        meta.generation,
+        meta.deletion_timestamp.is_some(),
+        &meta.finalizers,
+        &meta.annotations,
+    )
+}
+
+pub(super) fn secret_changed(ctx: &Context, change: &Change<'_, PartialObjectMeta<Secret>>) {
+    let secret = match *change {
+        Change::Applied {
+            old: Some(old),
+            new,
+        } if old.metadata == new.metadata => return,
+        Change::Applied { old: _, new } => new,
+        Change::Deleted(secret) => {
+            put_back_fingerprint_key(ctx, secret);
+            secret
+        }
+    };
+    let name = (secret.namespace().unwrap_or_default(), secret.name_any());
+    for connection in ctx.index.keyed_by(&name) {
+        ctx.queues.wake_connection(&connection);
+    }
+    for object in ctx.index.readers(&name) {
+        ctx.queues.objects.wake(object);
+    }
+}
+
+fn put_back_fingerprint_key(ctx: &Context, secret: &PartialObjectMeta<Secret>) {
+    let meta = &secret.metadata;
+    if meta.name.as_deref() == Some(keeper::SECRET)
+        && meta.namespace.as_deref() == Some(&*ctx.namespace)
+    {
+        tokio::spawn(keeper::put_back(
+            ctx.client.clone(),
+            ctx.namespace.clone(),
+            Arc::clone(&ctx.fingerprints),
+        ));
+    }
+}
+
+pub(super) fn connection_changed<C: Connection>(ctx: &Context, change: &Change<'_, C>) {
+    match *change {
+        Change::Applied { old, new } => {
+            let version = |connection: &C| (connection.uid(), connection.meta().generation);
+            if old.is_some_and(|old| version(old) == version(new)) {
+                return;
+            }
+            ctx.index.connection(new);
+            ctx.queues.wake_connection(&new.id());
+            // What is granted may be another.
+            ctx.wake_users(&new.id());
+        }
+        Change::Deleted(connection) => {
+            let id = connection.id();
+            ctx.index.forget_connection(&id);
+            ctx.connections.forget(&id);
+            ctx.wake_users(&id);
+        }
+    }
+}
+
+pub(super) fn namespace_changed(ctx: &Context, change: &Change<'_, PartialObjectMeta<Namespace>>) {
+    let namespace = match *change {
+        Change::Applied { old, new }
+            if old.is_some_and(|old| old.metadata.labels == new.metadata.labels) =>
+        {
+            return;
+        }
+        Change::Applied { old: _, new } => new,
+        Change::Deleted(namespace) => namespace,
+    };
+    let name = namespace.name_any();
+    let concerned = |object: &VaultSecret| {
+        object.spec.connection_ref.kind == ConnectionKind::ClusterVaultConnection
+            && object.metadata.namespace.as_deref() == Some(&name)
+    };
+    for object in ctx.stores.objects.state_filter(concerned) {
+        ctx.queues.objects.wake(ObjectRef::from_obj(&*object));
+    }
+}
