@@ -21,7 +21,8 @@ use crate::metrics;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Serves until `ending` ends. `ready` is what `/readyz` says: 503 until every store was filled.
+/// Serves as long as the process lives, its end included: probes go on until the last request is finished.
+/// `ready` is what `/readyz` says: 503 until every store was filled.
 ///
 /// # Errors
 /// When the socket fails.
@@ -29,7 +30,6 @@ pub async fn serve(
     listener: TcpListener,
     registry: Registry,
     ready: Arc<AtomicBool>,
-    ending: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let registry = Arc::new(registry);
     let readyz = move || async move {
@@ -52,7 +52,5 @@ pub async fn serve(
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics));
-    axum::serve(listener, routes)
-        .with_graceful_shutdown(ending)
-        .await
+    axum::serve(listener, routes).await
 }

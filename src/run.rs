@@ -128,12 +128,7 @@ async fn operate(args: Run, ending: watch::Receiver<bool>) -> Result<(), Error> 
     // These run until this function returns, and end with it.
     let mut parts = JoinSet::new();
     let ready = Arc::new(AtomicBool::new(false));
-    let serving = http::serve(
-        listener,
-        registry,
-        Arc::clone(&ready),
-        ended(ending.clone()),
-    );
+    let serving = http::serve(listener, registry, Arc::clone(&ready));
     parts.spawn(async move {
         let _ = serving.await;
         "the HTTP server"
@@ -190,7 +185,7 @@ async fn operate(args: Run, ending: watch::Receiver<bool>) -> Result<(), Error> 
 
     tokio::select! {
         () = work(&ctx, due, args.concurrency, &ending) => {}
-        Some(part) = parts.join_next(), if !*ending.borrow() => {
+        Some(part) = parts.join_next() => {
             let part = part.unwrap_or("a part that panicked");
             error!(part, "a part of the operator ended");
             return Err(Error::Ended(part));

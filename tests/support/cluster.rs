@@ -16,7 +16,7 @@ use kube::{
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::audit::Audit;
+use super::{audit::Audit, operator::Operator};
 
 /// How long the files of a test process that is gone are kept, for whoever wants to read its logs.
 const KEPT: Duration = Duration::from_hours(1);
@@ -172,23 +172,19 @@ impl Cluster {
         &self.files
     }
 
-    /// `program` as it is now, for the life of this process: a build meanwhile must not replace it between two
-    /// starts.
-    pub(super) fn keep(&self, program: &Path) -> PathBuf {
-        let name = program.file_name().expect("a program");
-        let kept = self.files.join(name);
-        let link = || fs::hard_link(program, &kept).or_else(|_| fs::copy(program, &kept).map(drop));
-        if !kept.exists()
-            && let Err(error) = link()
-        {
-            // Another test of this process may have been quicker.
-            assert!(
-                kept.exists(),
-                "{}: {error}: is it built?",
-                program.display()
-            );
-        }
-        kept
+    /// The operator of this build as it is now, for the life of this process: a build meanwhile must not replace it
+    /// between two starts. A link, never a copy: a copy onto a link of the same file would empty it.
+    pub(super) fn operator(&self) -> &Path {
+        static KEPT: OnceLock<PathBuf> = OnceLock::new();
+        KEPT.get_or_init(|| {
+            let program = Operator::program();
+            let kept = self.files.join("vaultsecret-operator");
+            match fs::hard_link(&program, &kept) {
+                Ok(()) => kept,
+                // Another file system: as well as it goes.
+                Err(_) => program,
+            }
+        })
     }
 
     /// Whether this is somebody's own cluster (`USE_EXISTING_CLUSTER`): things have to be cleaned up then.

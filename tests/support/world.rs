@@ -259,7 +259,7 @@ impl Setup {
         let operator = Operator::new(Launch {
             program: self
                 .program
-                .unwrap_or_else(|| cluster.keep(&Operator::program())),
+                .unwrap_or_else(|| cluster.operator().to_owned()),
             args,
             env,
             log_file: cluster.files().join(format!("{system}.log")),
