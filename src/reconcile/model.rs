@@ -3,6 +3,7 @@
 
 mod histories;
 mod quiet;
+mod truth;
 mod world;
 
 use std::time::Duration;

@@ -140,6 +140,8 @@ fn rest(world: &mut World, sweep: bool) {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
+
     /// Without others every history heals by what the operator itself remembers; no list is needed.
     #[test]
     fn nothing_of_our_own_is_lost(switches in switches(), history in prop::collection::vec(happening(false), 0..25)) {

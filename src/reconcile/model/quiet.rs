@@ -255,3 +255,81 @@ fn an_unmanaged_field_is_never_sent_and_is_adopted_when_it_is_managed_again() {
     world.manage_value(true);
     assert_eq!(sent(&mut world), [VALUE]);
 }
+
+/// A PATCH is stored, the process dies before it could say so, and the declaration goes back to what it was: it
+/// looks as if nothing had happened, and yet the vault holds something else.
+#[test]
+fn a_change_that_a_crash_cut_off_is_undone_if_it_is_declared_no_more() {
+    for (managed, rotate, choose) in [
+        (true, true, false),
+        (true, false, true),
+        (true, true, true),
+        (false, false, true),
+    ] {
+        let mut world = synced(plain());
+        world.manage_value(managed);
+        quiet_pass(&mut world);
+        let change = |world: &mut World, to: u8| {
+            if rotate {
+                world.rotate(to);
+            }
+            if choose {
+                world.respecify(|spec| spec.allowed_domains = Some(domains(to)));
+            }
+        };
+        change(&mut world, 1);
+        pass(&mut world, &[], StatusFault::Crash, false);
+        assert!(world.as_declared(), "it was stored");
+        change(&mut world, 0);
+        assert!(!world.as_declared());
+        world.sent.clear();
+        quiet_pass(&mut world);
+        assert!(world.as_declared(), "{:#?}", world.trace);
+        world.sent.clear();
+        nothing_more(&mut world);
+    }
+}
+
+/// The same where the object changes between two PATCHes of one pass, so that no status tells of the first.
+#[test]
+fn what_a_pass_sent_before_it_was_overtaken_is_not_forgotten() {
+    for back in [true, false] {
+        let mut world = synced(plain());
+        world.outsider(None, Some(1));
+        world.rotate(1);
+        let faults = [Fault::None, Fault::Outdated];
+        let verdict = pass(&mut world, &faults, StatusFault::None, false).verdict;
+        assert!(matches!(verdict, Verdict::Outdated), "{verdict:?}");
+        if back {
+            world.rotate(0);
+        }
+        world.sent.clear();
+        quiet_pass(&mut world);
+        assert!(world.as_declared(), "{:#?}", world.trace);
+        // The answer of the first showed their domains already.
+        assert_eq!(world.sent.first().map(|f| f.value), Some(back));
+    }
+}
+
+/// Without anything changed there is nothing to look for, however often the process starts.
+#[test]
+fn a_restart_with_nothing_changed_asks_nothing() {
+    for managed in [true, false] {
+        let mut world = synced(plain());
+        world.manage_value(managed);
+        quiet_pass(&mut world);
+        world.restart();
+        world.trace.clear();
+        quiet_pass(&mut world);
+        assert_eq!(world.trace.len(), 1, "{:#?}", world.trace);
+    }
+}
+
+fn plain() -> Switches {
+    Switches {
+        equal_value_is_change: false,
+        folds: false,
+        reverses: false,
+        two_formats: false,
+    }
+}

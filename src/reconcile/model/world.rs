@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use k8s_openapi::jiff::Timestamp;
 use secrecy::SecretString;
 
-use super::{Desired, Fields, UID, Verdict, next};
+use super::{Fields, UID, Verdict, next, truth::Truth};
 use crate::{
     api::{
         ConnectionRef, DriftPolicy, SecretKeyRef, ValueFrom, VaultSecret, VaultSecretSpec,
@@ -71,7 +71,7 @@ pub(super) struct World {
     pub(super) switches: Switches,
     pub(super) object: VaultSecret,
     /// Content and version of the source.
-    source: (u8, u32),
+    pub(super) source: (u8, u32),
     /// Status and resourceVersion, at the API server.
     server: (VaultSecretStatus, u64),
     /// The same, as the watch has shown it.
@@ -86,24 +86,9 @@ pub(super) struct World {
     pub(super) reads: usize,
     pub(super) status_writes: usize,
     pub(super) trace: Vec<String>,
-    truth: Truth,
-    lost: bool,
-}
-
-/// What an all-knowing onlooker remembers, to judge what is sent.
-#[derive(Debug, Default)]
-struct Truth {
-    /// The value and the domains last sent and answered.
-    value: Option<u8>,
-    domains: Option<Vec<String>>,
-    /// `updated_at` as of the last answer to a PATCH.
-    updated: Option<i64>,
-    /// Somebody wrote since the value was sent, or an answer of ours was lost: nobody can tell what.
-    foreign: bool,
-    /// Fields whose PATCHes were lost, or whose record was.
-    doubt: Fields,
-    /// Fields that were answered, and are not in the status.
-    unrecorded: Fields,
+    pub(super) truth: Truth,
+    /// Whether an answer of ours, or its record, was lost.
+    pub(super) lost: bool,
 }
 
 pub(super) const BOTH: Fields = Fields {
@@ -331,70 +316,6 @@ impl World {
         self.truth.unrecorded = Fields::NONE;
         let version = (fault == StatusFault::None).then(|| self.server.1.to_string());
         self.ledger.remember(UID, status, version);
-    }
-
-    /// A PATCH of `fields` got no answer.
-    pub(super) fn doubt(&mut self, fields: Fields) {
-        self.truth.doubt = self.truth.doubt | fields;
-        self.lost = true;
-    }
-
-    /// A PATCH of `fields` was answered.
-    pub(super) fn certain(&mut self, fields: Fields, desired: &Desired) {
-        if fields.value {
-            self.truth.value = Some(self.source.0);
-            self.truth.foreign = false;
-        }
-        if fields.allowed_domains {
-            self.truth.domains.clone_from(&desired.allowed_domains);
-        }
-        self.truth.doubt = self.truth.doubt - fields;
-        self.truth.unrecorded = self.truth.unrecorded | fields;
-        self.truth.updated = Some(self.remote.updated);
-    }
-
-    /// Fails unless each of `fields` has a reason to be sent.
-    pub(super) fn judge(&mut self, desired: &Desired, fields: Fields) {
-        self.truth.foreign |= self.truth.updated != Some(self.remote.updated);
-        let truth = &self.truth;
-        if fields.value {
-            let reasons = truth.value != Some(self.source.0) || truth.foreign || truth.doubt.value;
-            assert!(
-                reasons,
-                "a value is sent again: {truth:?} {:#?}",
-                self.trace
-            );
-            assert!(desired.value.is_managed());
-        }
-        if fields.allowed_domains {
-            let declared = desired.allowed_domains.as_ref().expect("managed domains");
-            let reasons = truth
-                .domains
-                .as_ref()
-                .is_none_or(|sent| !same_domains(sent, declared))
-                || !same_domains(&self.remote.domains, declared)
-                || truth.doubt.allowed_domains;
-            assert!(
-                reasons,
-                "domains are sent again: {truth:?} {:#?}",
-                self.trace
-            );
-        }
-    }
-
-    /// Unmanaged fields are forgotten, and may be sent anew.
-    pub(super) fn forget_unmanaged(&mut self) {
-        if self.object.spec.value_from.is_none() {
-            self.truth.value = None;
-        }
-        if self.object.spec.allowed_domains.is_none() {
-            self.truth.domains = None;
-        }
-    }
-
-    /// Whether an answer of ours was lost: its traces look like somebody else's.
-    pub(super) fn may_mistake_its_own(&self) -> bool {
-        self.lost
     }
 
     pub(super) fn policy(&self) -> DriftPolicy {
