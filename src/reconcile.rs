@@ -42,7 +42,7 @@ use crate::{
     connections::{ConnectionId, Credential},
     context::Context,
     ledger::{Entry, Ledger},
-    nairi::{Admission, Class, Permit},
+    nairi::{Admission, Class, Permit, RemoteSecret},
     vaults::Look,
 };
 
@@ -200,10 +200,13 @@ impl Pass<'_> {
                         .map_err(|verdict| self.unless_in_sync(status, verdict))?;
                 }
                 Plan::ReadRemote { secret_id } => {
-                    observed.remote = self
+                    let answer = self
                         .read_remote(&connection, &secret_id)
                         .await
                         .map_err(|verdict| self.unless_in_sync(status, verdict))?;
+                    if observed.saw(&desired, answer) {
+                        self.confirmed.clone_from(&observed.confirmed);
+                    }
                 }
                 Plan::Patch(change) => {
                     self.patch(&connection, &desired, &mut observed, change)
@@ -262,11 +265,11 @@ impl Pass<'_> {
         &mut self,
         connection: &ConnectionId,
         secret_id: &str,
-    ) -> Result<Remote, Verdict> {
+    ) -> Result<RemoteSecret, Verdict> {
         let credential = self.admitted(connection, Fields::NONE)?;
         self.current()?;
         match apply::read(self.ctx, self.request(&credential), secret_id).await {
-            Ok(secret) => Ok(Remote::Seen(secret)),
+            Ok(secret) => Ok(secret),
             Err(error) if error.class() == Class::NotFound => {
                 Err(self.gone(&credential, secret_id))
             }

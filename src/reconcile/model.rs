@@ -150,7 +150,9 @@ impl Run<'_> {
                         return Err(self.unavailable(Fields::NONE));
                     }
                     self.world.reads += 1;
-                    observed.remote = Remote::Seen(self.world.answer());
+                    if observed.saw(&desired, self.world.answer()) {
+                        self.confirmed.clone_from(&observed.confirmed);
+                    }
                 }
                 Plan::Patch(change) => {
                     let fault = faults.next().unwrap_or(Fault::None);

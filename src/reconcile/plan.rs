@@ -35,6 +35,21 @@ pub struct Observed {
 }
 
 impl Observed {
+    /// Takes over what the secret itself answered. What others left there is kept in the record, so that it is not
+    /// forgotten when the pass ends before it was put right; says whether it is news.
+    pub fn saw(&mut self, desired: &Desired, answer: RemoteSecret) -> bool {
+        let mut news = false;
+        if let Some(confirmed) = &mut self.confirmed {
+            let drift = drift(confirmed, Some(&answer));
+            let foreign = managed(desired) & drifted(&drift);
+            let kept = keep(drift, foreign);
+            news = kept != confirmed.drift;
+            confirmed.drift = kept;
+        }
+        self.remote = Remote::Seen(answer);
+        news
+    }
+
     /// Takes over what a PATCH of `fields` was answered.
     pub fn patched(&mut self, fields: Fields, answer: RemoteSecret, confirmed: Confirmed) {
         if fields.value {
@@ -232,10 +247,8 @@ fn bound(
         DriftPolicy::Correct => (own | foreign, Fields::NONE),
         DriftPolicy::Report => (own, foreign - own),
     };
-    let leaves = Drift {
-        updated_at: drift.updated_at.clone().filter(|_| left.value),
-        allowed_domains: drift.allowed_domains.filter(|_| left.allowed_domains),
-    };
+    let foreign_updated_at = drift.updated_at.clone();
+    let leaves = keep(drift, left);
     if send.value && !read {
         return Plan::ReadSource;
     }
@@ -253,15 +266,15 @@ fn bound(
             } else {
                 Fields::NONE
             },
-            foreign_updated_at: drift.updated_at,
-            leaves: (!left.is_empty()).then_some(leaves),
+            foreign_updated_at,
+            leaves,
             before: confirmed.clone(),
         });
     }
-    if !left.is_empty() {
+    if let Some(drift) = leaves {
         return Plan::Report {
             confirmed: settled(confirmed, seen, allowed_domains.as_ref(), managed),
-            drift: leaves,
+            drift,
             pending: left,
         };
     }
@@ -277,6 +290,15 @@ impl Confirmed {
             secret_id: self.secret_id.clone(),
         }
     }
+}
+
+/// What of `drift` is about `fields`.
+fn keep(drift: Drift, fields: Fields) -> Option<Drift> {
+    let kept = Drift {
+        updated_at: drift.updated_at.filter(|_| fields.value),
+        allowed_domains: drift.allowed_domains.filter(|_| fields.allowed_domains),
+    };
+    (kept != Drift::default()).then_some(kept)
 }
 
 fn managed(desired: &Desired) -> Fields {

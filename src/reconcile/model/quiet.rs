@@ -311,6 +311,21 @@ fn what_a_pass_sent_before_it_was_overtaken_is_not_forgotten() {
     }
 }
 
+/// Only a sweep shows what others did; what it showed is not forgotten when it can't be put right at once.
+#[test]
+fn drift_that_was_seen_is_corrected_as_soon_as_it_can_be() {
+    for (value, choice) in [(Some(1), None), (None, Some(1)), (Some(1), Some(1))] {
+        for fault in [Fault::Refused, Fault::Outdated] {
+            let mut world = synced(plain());
+            world.outsider(value, choice);
+            pass(&mut world, &[Fault::None, fault], StatusFault::None, true);
+            assert!(!world.as_declared());
+            world.sent.clear();
+            assert_eq!(sent(&mut world).len(), 1);
+        }
+    }
+}
+
 /// Without anything changed there is nothing to look for, however often the process starts.
 #[test]
 fn a_restart_with_nothing_changed_asks_nothing() {
