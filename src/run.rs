@@ -162,12 +162,13 @@ async fn operate(args: Run, ending: watch::Receiver<bool>) -> Result<(), Error> 
         index: Index::default(),
         connections,
         ledger: Ledger::default(),
+        watch_namespaces: args.watch_namespaces,
         namespace,
         fingerprints: Arc::new(fingerprints),
         queues,
         metrics: Arc::new(metrics),
     });
-    for watching in watches::watches(&ctx, writers, &args.watch_namespaces) {
+    for watching in watches::watches(&ctx, writers) {
         parts.spawn(async move {
             watching.await;
             "a watch"

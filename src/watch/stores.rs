@@ -1,5 +1,7 @@
 //! What the watches keep of each kind.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::core::PartialObjectMeta;
 use kube_runtime::reflector::{ObjectRef, Store, store::Writer};
@@ -66,6 +68,15 @@ impl Stores {
             cluster_connections.wait_until_ready(),
             namespaces.wait_until_ready(),
         );
+    }
+
+    /// The labels of a namespace; none while it is not known.
+    #[must_use]
+    pub fn labels(&self, namespace: &str) -> BTreeMap<String, String> {
+        let space = self.namespaces.get(&ObjectRef::new(namespace));
+        space
+            .and_then(|space| space.metadata.labels.clone())
+            .unwrap_or_default()
     }
 
     /// uid and resourceVersion of the Secret that the value of `object` comes from, where it is known.
