@@ -262,24 +262,27 @@ async fn work(ctx: &Arc<Context>, due: AllDue, concurrency: u16, ending: &watch:
     );
     tokio::join!(
         queue::drain(
+            ctx.queues.objects.clone(),
             due.objects.take_until(until_end()),
             objects,
             concurrency,
-            |object| reconcile::reconcile(object, Arc::clone(ctx)),
+            |object, since| reconcile::reconcile(object, since, Arc::clone(ctx)),
             panicked,
         ),
         queue::drain(
+            ctx.queues.connections.clone(),
             due.connections.take_until(until_end()),
             connections,
             CONNECTION_CONCURRENCY,
-            |connection| check::check(connection, Arc::clone(ctx)),
+            |connection, _| check::check(connection, Arc::clone(ctx)),
             panicked,
         ),
         queue::drain(
+            ctx.queues.cluster_connections.clone(),
             due.cluster_connections.take_until(until_end()),
             cluster_connections,
             CONNECTION_CONCURRENCY,
-            |connection| check::check(connection, Arc::clone(ctx)),
+            |connection, _| check::check(connection, Arc::clone(ctx)),
             panicked,
         ),
     );

@@ -79,9 +79,11 @@ impl Stores {
             .unwrap_or_default()
     }
 
-    /// Whether a Secret of that name is known, and its uid and resourceVersion.
+    /// uid and resourceVersion of the Secret that the value of `object` comes from, where it is known.
     #[must_use]
-    pub fn secret_version(&self, namespace: &str, name: &str) -> Option<String> {
+    pub fn source_version(&self, object: &VaultSecret) -> Option<String> {
+        let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
+        let name = object.spec.source_secret()?;
         let secret = self.secrets.get(&ObjectRef::new(name).within(namespace))?;
         Some(source::version(
             secret.metadata.uid.as_deref()?,
