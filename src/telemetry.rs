@@ -1,11 +1,12 @@
 //! Logs, and what a panic may say.
 //!
-//! Lines go to standard error. The libraries that carry secret values over the network are capped: at their
-//! lowest levels they could log what they carry, and kube's client logs a whole body that fails to decode.
+//! Lines go to standard error. Only this crate may log at the lowest levels: the libraries carry secret values
+//! over the network, and could log what they carry. kube's crates are capped further: they log a whole body that
+//! fails to decode, and decoding errors, which quote it.
 
 use std::panic;
 
-use tracing::{Level, Metadata, error, level_filters::LevelFilter};
+use tracing::{Metadata, error, level_filters::LevelFilter};
 use tracing_subscriber::{
     EnvFilter, Layer as _, filter::filter_fn, fmt, layer::SubscriberExt as _,
     util::SubscriberInitExt as _,
@@ -13,18 +14,17 @@ use tracing_subscriber::{
 
 use crate::args::LogFormat;
 
-/// Targets that see bodies, and the most they may log.
-const CAPPED: &[(&str, LevelFilter)] = &[
-    // Its WARN is the body of an answer that fails to decode; its failures reach us as errors all the same.
+/// The most that some targets may log, whatever the filter says.
+const CAPS: [(&str, LevelFilter); 4] = [
+    (env!("CARGO_CRATE_NAME"), LevelFilter::TRACE),
+    // Their failures reach us as errors all the same.
     ("kube_client", LevelFilter::ERROR),
-    ("h2", LevelFilter::INFO),
-    ("hyper", LevelFilter::INFO),
-    ("hyper_util", LevelFilter::INFO),
-    ("reqwest", LevelFilter::INFO),
-    ("rustls", LevelFilter::INFO),
-    ("tower", LevelFilter::INFO),
-    ("tokio_util", LevelFilter::INFO),
+    ("kube_core", LevelFilter::ERROR),
+    ("kube_runtime", LevelFilter::ERROR),
 ];
+
+/// The same for all others.
+const CAP: LevelFilter = LevelFilter::INFO;
 
 /// The filter does not parse.
 #[derive(Debug, thiserror::Error)]
@@ -62,17 +62,18 @@ pub fn start(format: LogFormat, filter: &str) -> Result<(), BadFilter> {
 
 /// Whether a line is under its target's cap.
 fn may_log(line: &Metadata<'_>) -> bool {
-    let target = line.target();
+    *line.level() <= cap(line.target())
+}
+
+fn cap(target: &str) -> LevelFilter {
     let within = |name: &str| {
         target
             .strip_prefix(name)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
     };
-    let level: &Level = line.level();
-    CAPPED
-        .iter()
+    CAPS.iter()
         .find(|(name, _)| within(name))
-        .is_none_or(|(_, cap)| level <= cap)
+        .map_or(CAP, |(_, cap)| *cap)
 }
 
 /// The place of a panic, and nothing of its payload: that may be made of anything.
@@ -81,4 +82,28 @@ fn report(panic: &panic::PanicHookInfo<'_>) {
         .location()
         .map_or(("unknown", 0), |place| (place.file(), place.line()));
     error!(file, line, "panicked");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_own_lines_may_be_of_the_lowest_levels() {
+        assert_eq!(cap("vaultsecret_operator::nairi::call"), LevelFilter::TRACE);
+        assert_eq!(cap("vaultsecret_operator"), LevelFilter::TRACE);
+        for target in ["kube_client::client", "kube_runtime::watcher", "kube_core"] {
+            assert_eq!(cap(target), LevelFilter::ERROR, "{target}");
+        }
+        for target in [
+            "h2::codec",
+            "hyper_util",
+            "reqwest",
+            "vaultsecret_operator_2",
+            "log",
+            "",
+        ] {
+            assert_eq!(cap(target), LevelFilter::INFO, "{target}");
+        }
+    }
 }
