@@ -192,18 +192,37 @@ fn invalid<K: Resource<DynamicType = ()>>(ctx: &Arc<Context>, object: &InvalidOb
     });
 }
 
-/// A decoding error without the strings it quotes: somebody may have put a value where none belongs.
+/// A decoding error without what it quotes: somebody may have put a value where none belongs. Known are the forms
+/// of serde's errors; what they quote stands in the middle, escaped, in backticks or bare.
 fn unquoted(error: &str) -> String {
-    let kept = error
-        .split('"')
-        .enumerate()
-        .map(|(i, part)| if i % 2 == 0 { part } else { "…" });
-    kept.collect::<Vec<_>>()
-        .join("\"")
-        .chars()
-        .filter(|c| !c.is_control())
-        .take(300)
-        .collect()
+    const MISSING: [&str; 2] = ["missing field ", "duplicate field "];
+    const QUOTING: [&str; 4] = [
+        "invalid type: ",
+        "invalid type ",
+        "invalid value: ",
+        "invalid value ",
+    ];
+    const VARIANT: &str = "unknown variant ";
+    let folded = error.to_ascii_lowercase();
+    let begins = |forms: &[&str]| forms.iter().any(|form| folded.starts_with(form));
+    // Only our own types have a say in what is expected, and it comes last.
+    let expected = [", expected ", ". expected "]
+        .iter()
+        .filter_map(|word| folded.rfind(word))
+        .max()
+        .map_or("", |at| &error[at..]);
+    if begins(&MISSING) {
+        error.to_owned()
+    } else if begins(&QUOTING) {
+        // Such as `string`: what is quoted begins after that.
+        let kind = &error[..error.len() - expected.len()];
+        let kind = kind.split(['"', '`']).next().unwrap_or_default();
+        format!("{}{expected}", kind.trim_end())
+    } else if begins(&[VARIANT]) {
+        format!("{}{expected}", VARIANT.trim_end())
+    } else {
+        "a field has a form that this version can't read".to_owned()
+    }
 }
 
 fn prune_own<K: Resource>(object: &mut K) {
@@ -237,19 +256,71 @@ fn prune_namespace(namespace: &mut PartialObjectMeta<Namespace>) {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
+    fn a_decoding_error_says_what_is_expected() {
+        for (error, said) in [
+            (
+                r#"invalid type: string "hunter2", expected a boolean"#,
+                "invalid type: string, expected a boolean",
+            ),
+            (
+                r#"Invalid type string "hunter2". Expected a boolean"#,
+                "Invalid type string. Expected a boolean",
+            ),
+            (
+                "Invalid type integer `12345678`. Expected a string",
+                "Invalid type integer. Expected a string",
+            ),
+            (
+                "Unknown variant hunter2. Expected one of Never, IfMissing",
+                "unknown variant. Expected one of Never, IfMissing",
+            ),
+            ("Missing field vaultId", "Missing field vaultId"),
+            ("missing field `vaultId`", "missing field `vaultId`"),
+        ] {
+            assert_eq!(unquoted(error), said);
+        }
+    }
+
+    /// The errors of the real decoder, for values that try to look like the end of a quotation.
+    #[test]
     fn a_decoding_error_quotes_nothing() {
-        let error = r#"spec.suspend: invalid type: string "hunter2", expected a boolean"#;
-        assert_eq!(
-            unquoted(error),
-            r#"spec.suspend: invalid type: string "…", expected a boolean"#
-        );
-        assert_eq!(unquoted("unclosed \"hunter2"), "unclosed \"…");
-        assert_eq!(
-            unquoted("missing field `vaultId`"),
-            "missing field `vaultId`"
-        );
+        let values = [
+            "hunter2",
+            r#"a"hunter2"b"hunter2"#,
+            "`hunter2`hunter2",
+            "hunter2. Expected hunter2",
+            "\n, expected hunter2 \\\" hunter2",
+            "missing field hunter2",
+        ];
+        for value in values {
+            for spec in [
+                json!({"suspend": value}),
+                json!({"creationPolicy": value}),
+                json!({"allowedDomains": value}),
+                json!({"connectionRef": {"kind": value}}),
+                json!({"connectionRef": value}),
+                json!({"valueFrom": [value]}),
+                json!({"vaultId": {value: value}}),
+            ] {
+                let mut object = json!({"metadata": {"name": "a"}, "spec": {"vaultId": "v"}});
+                let fields = spec.as_object().cloned().expect("an object");
+                object["spec"]
+                    .as_object_mut()
+                    .expect("an object")
+                    .extend(fields);
+                let DeserializeGuard(read) =
+                    serde_json::from_value::<DeserializeGuard<VaultSecret>>(object)
+                        .expect("its metadata parse");
+                let error = read.expect_err("it does not parse").error;
+                let said = unquoted(&error);
+                assert!(!said.contains("hunter2"), "{error}: {said}");
+            }
+        }
+        assert!(!unquoted("failed to parse hunter2, expected hunter2").contains("hunter2"));
     }
 }
