@@ -10,12 +10,13 @@ use crate::api::Grant;
 /// Every vault of the organisation.
 const EVERY_VAULT: &str = "*";
 
-/// Whether one of `grants` lets `namespace`, with these `labels`, use `vault_id`.
+/// Whether one of `grants` lets `namespace`, with these `labels`, use `vault_id`. While the labels are not known no
+/// selector matches: one that asks for the absence of a label would.
 #[must_use]
 pub fn permit(
     grants: &[Grant],
     namespace: &str,
-    labels: &BTreeMap<String, String>,
+    labels: Option<&BTreeMap<String, String>>,
     vault_id: &str,
 ) -> bool {
     let vault = |grant: &Grant| match grant.vault_ids.as_slice() {
@@ -29,13 +30,17 @@ pub fn permit(
 
 /// Whether one of `grants` is for `namespace`, whatever the vault.
 #[must_use]
-pub fn concern(grants: &[Grant], namespace: &str, labels: &BTreeMap<String, String>) -> bool {
+pub fn concern(
+    grants: &[Grant],
+    namespace: &str,
+    labels: Option<&BTreeMap<String, String>>,
+) -> bool {
     grants
         .iter()
         .any(|grant| concerns(grant, namespace, labels))
 }
 
-fn concerns(grant: &Grant, namespace: &str, labels: &BTreeMap<String, String>) -> bool {
+fn concerns(grant: &Grant, namespace: &str, labels: Option<&BTreeMap<String, String>>) -> bool {
     let Grant {
         namespaces,
         namespace_selector,
@@ -44,7 +49,8 @@ fn concerns(grant: &Grant, namespace: &str, labels: &BTreeMap<String, String>) -
     namespaces.iter().any(|name| name == namespace)
         || namespace_selector
             .as_ref()
-            .is_some_and(|selector| selects(selector, labels))
+            .zip(labels)
+            .is_some_and(|(selector, labels)| selects(selector, labels))
 }
 
 /// Whether `selector` matches; one that is empty or that nobody can read matches nothing, though
@@ -71,7 +77,9 @@ mod tests {
         permit(
             &grants,
             namespace,
-            &serde_json::from_value(labels).expect("labels"),
+            serde_json::from_value::<Option<_>>(labels)
+                .expect("labels")
+                .as_ref(),
             vault,
         )
     }
@@ -166,5 +174,22 @@ mod tests {
             "v"
         ));
         assert!(!permits(grants, "a", json!({"env": "prod"}), "v"));
+    }
+
+    #[test]
+    fn no_selector_matches_a_namespace_nobody_has_seen() {
+        for expression in [
+            json!({"key": "restricted", "operator": "DoesNotExist"}),
+            json!({"key": "env", "operator": "NotIn", "values": ["dev"]}),
+        ] {
+            let grants = json!([{
+                "namespaces": ["named"],
+                "namespaceSelector": {"matchExpressions": [expression]},
+                "vaultIds": ["*"],
+            }]);
+            assert!(permits(grants.clone(), "a", json!({}), "v"));
+            assert!(!permits(grants.clone(), "a", json!(null), "v"));
+            assert!(permits(grants, "named", json!(null), "v"));
+        }
     }
 }

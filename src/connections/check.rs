@@ -72,8 +72,9 @@ pub async fn check<C: Connection>(connection: Arc<C>, ctx: Arc<Context>) -> Acti
 /// others, and their keys, to whoever watches them.
 fn concerns(connection: &impl Connection, ctx: &Context) -> bool {
     let granted = |grants: &[Grant]| {
-        let grant =
-            |namespace: &String| grants::concern(grants, namespace, &ctx.stores.labels(namespace));
+        let grant = |namespace: &String| {
+            grants::concern(grants, namespace, ctx.stores.labels(namespace).as_ref())
+        };
         ctx.watch_namespaces.iter().any(grant)
     };
     ctx.watch_namespaces.is_empty() || connection.grants().is_none_or(granted)

@@ -44,7 +44,12 @@ pub fn permitted(stores: &Stores, object: &VaultSecret) -> Result<ConnectionId, 
                 .ok_or_else(missing)?;
             let labels = stores.labels(&namespace);
             let vault_id = &object.spec.vault_id;
-            if !grants::permit(&connection.spec.grants, &namespace, &labels, vault_id) {
+            if !grants::permit(
+                &connection.spec.grants,
+                &namespace,
+                labels.as_ref(),
+                vault_id,
+            ) {
                 let message = format!(
                     "{id} does not grant namespace {namespace} the vault {vault_id}: ask whoever manages the connection for a grant, or use another."
                 );

@@ -70,13 +70,11 @@ impl Stores {
         );
     }
 
-    /// The labels of a namespace; none while it is not known.
+    /// The labels of a namespace, where that is known: an object may be seen before its namespace is.
     #[must_use]
-    pub fn labels(&self, namespace: &str) -> BTreeMap<String, String> {
-        let space = self.namespaces.get(&ObjectRef::new(namespace));
-        space
-            .and_then(|space| space.metadata.labels.clone())
-            .unwrap_or_default()
+    pub fn labels(&self, namespace: &str) -> Option<BTreeMap<String, String>> {
+        let space = self.namespaces.get(&ObjectRef::new(namespace))?;
+        Some(space.metadata.labels.clone().unwrap_or_default())
     }
 
     /// uid and resourceVersion of the Secret that the value of `object` comes from, where it is known.
