@@ -12,7 +12,7 @@ use serde::Deserialize;
 use zeroize::{Zeroize as _, Zeroizing};
 
 /// One key of a Secret.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyOf<'a> {
     /// The Secret's namespace.
     pub namespace: &'a str,

@@ -91,6 +91,10 @@ pub(super) fn connection_changed<C: Connection>(ctx: &Context, change: &Change<'
             if old.is_some_and(|old| version(old) == version(new)) {
                 return;
             }
+            if old.is_some_and(|old| old.uid() != new.uid() || old.key() != new.key()) {
+                // What is granted now is not granted with the key it had.
+                ctx.connections.forget(&new.id());
+            }
             ctx.index.connection(new);
             ctx.queues.wake_connection(&new.id());
             // What is granted may be another.
