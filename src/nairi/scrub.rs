@@ -8,12 +8,8 @@ const MASK: &str = "***";
 /// Clears a text of the API key, of anything that looks like one, of control characters, terminal
 /// escapes and characters that reorder or hide text, and cuts it.
 pub(super) fn scrub(text: &str, key: &str) -> String {
-    // Far more than is kept, and little enough to look at; nothing can be hidden beyond it.
-    let head: String = text
-        .chars()
-        .take(8 * MAX_MESSAGE_CHARS + key.len())
-        .collect();
-    let plain = mask_tokens(&mask(&plain(&head), key));
+    // All of it, however much is dropped afterwards: a part of the key at a cut would not be recognised.
+    let plain = mask_tokens(&mask(&plain(text), key));
     let plain = plain.split_whitespace().collect::<Vec<_>>().join(" ");
     if plain.chars().count() <= MAX_MESSAGE_CHARS {
         return plain;
@@ -106,6 +102,18 @@ mod tests {
     use super::*;
 
     const KEY: &str = "nr_Canary0123456789";
+
+    #[test]
+    fn no_part_of_a_key_is_left_however_long_the_text_is() {
+        let key = "Canary\"0123456789/abcdef";
+        for length in 0..3000 {
+            for filler in [" ", "\u{200b}", key] {
+                let text = format!("{}{key}{key}", filler.repeat(length / filler.len()));
+                let left = scrub(&text, key);
+                assert!(!left.contains("Canary"), "{length} {filler:?}: {left}");
+            }
+        }
+    }
 
     #[test]
     fn the_key_and_its_like_are_masked() {
