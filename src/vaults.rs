@@ -190,16 +190,26 @@ impl Vaults {
     ) {
         let began = Instant::now();
         let (ids, env_keys) = self.named(&id.1);
-        let mut secrets = Vec::new();
+        let (mut secrets, mut fit) = (Vec::new(), true);
         let outcome = self
             .nairi
             .list_secrets(&credential.key, &id.1, |secret| {
                 if ids.contains(&secret.id) || env_keys.contains(&secret.env_key) {
-                    secrets.push(secret);
+                    if secret.fits() {
+                        secrets.push(secret);
+                    } else {
+                        fit = false;
+                    }
                 }
             })
             .await
-            .map(|()| secrets);
+            .and_then(|()| {
+                if fit {
+                    Ok(secrets)
+                } else {
+                    Err(nairi::Error::unfit())
+                }
+            });
         if let Err(error) = &outcome {
             self.connections.heed(&credential, error);
         }

@@ -216,6 +216,20 @@ pub fn find(conditions: &[Condition], type_: ConditionType) -> Option<&Condition
     conditions.iter().find(|c| c.type_ == type_.as_str())
 }
 
+/// The longest message, in characters: the API server refuses more than 32768 bytes, and nobody reads half as many.
+const MAX_MESSAGE: usize = 1024;
+
+/// A message without its end, if it is too long.
+fn bounded(message: String) -> String {
+    match message.char_indices().nth(MAX_MESSAGE) {
+        None => message,
+        Some((end, _)) => {
+            let end = message.floor_char_boundary(end - 1);
+            format!("{}…", &message[..end])
+        }
+    }
+}
+
 /// Sets the condition of that type, in its place. Where the status stays the same, so does
 /// `lastTransitionTime`: a condition that says nothing new stays equal to what it was.
 pub fn set(
@@ -231,7 +245,7 @@ pub fn set(
         type_: type_.as_str().to_owned(),
         status: status.as_str().to_owned(),
         reason: reason.to_owned(),
-        message: message.into(),
+        message: bounded(message.into()),
         observed_generation: generation,
         last_transition_time: whole_seconds(now),
     };
@@ -354,5 +368,14 @@ mod tests {
             find(&all, ConditionType::Stalled).map(|c| c.status.as_str()),
             Some("False")
         );
+    }
+
+    #[test]
+    fn a_message_is_bounded() {
+        let short = "ü".repeat(MAX_MESSAGE);
+        assert_eq!(bounded(short.clone()), short);
+        let long = bounded(format!("{short}ü"));
+        assert_eq!(long.chars().count(), MAX_MESSAGE);
+        assert!(long.ends_with("ü…"));
     }
 }

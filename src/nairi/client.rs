@@ -135,6 +135,9 @@ impl Client {
         let mut response = call.send(&at, Some(body)).await?;
         let body = call.read(&mut response).await?;
         let secret = RemoteSecret::parse(&body).map_err(|what| call.invalid(what))?;
+        if !secret.fits() {
+            return Err(call.invalid(UNFIT));
+        }
         if secret.id != secret_id {
             return Err(call.invalid("is about another secret than the one asked for"));
         }
@@ -166,6 +169,8 @@ impl Client {
     }
 }
 
+pub(super) const UNFIT: &str =
+    "shows a secret with too many domains, or with texts that are too long or not printable";
 const NO_SECRET: &str = "holds an element that is not a secret with id, env_key and updated_at";
 
 /// An id as a segment of a path. Ids are opaque, yet nothing but these characters is sent: no id

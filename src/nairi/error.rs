@@ -6,6 +6,8 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
 
+use super::client::UNFIT;
+
 /// No server may silence a key for longer than this at a time.
 pub(super) const MAX_RETRY_AFTER: Duration = Duration::from_mins(5);
 /// Zero, or a date that has passed, would be no pause at all.
@@ -66,6 +68,14 @@ impl Error {
     #[cfg(test)]
     pub(crate) fn of_class(class: Class, sentence: &str) -> Self {
         Self::new(class, None, sentence)
+    }
+
+    /// A list that shows a secret somebody asks for in a form that can't be kept: see
+    /// [`RemoteSecret::fits`](super::RemoteSecret::fits).
+    #[must_use]
+    pub fn unfit() -> Self {
+        let sentence = format!("the vault's list {UNFIT}");
+        Self::new(Class::InvalidResponse, Some(200), sentence)
     }
 
     /// An answer by which the secret may go anywhere, though domains were sent: it is not believed to be in sync.

@@ -11,6 +11,12 @@ use zeroize::Zeroizing;
 /// Timestamps are kept verbatim; longer ones than this are no timestamps.
 const MAX_TIMESTAMP_LEN: usize = 64;
 
+/// The most domains of one secret, the longest of its texts in bytes, and all of them together, that are kept: far
+/// more than is of any use, and little enough for a status.
+const MAX_DOMAINS: usize = 1000;
+const MAX_TEXT: usize = 1024;
+const MAX_TEXTS: usize = 64 * 1024;
+
 /// The shortest value, in bytes, that is looked for in an answer.
 const SHORTEST_SECRET: usize = 6;
 
@@ -57,9 +63,30 @@ impl RemoteSecret {
 
 impl RemoteSecret {
     /// Whether the answer to a request that carried `value` repeats it in a text that is not `known`:
-    /// what an answer holds goes into status, and a value never may.
+    /// what an answer holds goes into status, and a value never may. Case and the white space around it don't
+    /// count: a service that takes it for a domain may fold and trim it.
     #[must_use]
     pub fn repeats(&self, value: &SecretString, known: impl Fn(&str) -> bool) -> bool {
+        let value = Zeroizing::new(value.expose_secret().trim().to_lowercase());
+        // Shorter ones are in any text by chance, and are no secrets.
+        value.len() >= SHORTEST_SECRET
+            && self
+                .texts()
+                .filter(|text| !known(text))
+                .any(|text| text.to_lowercase().contains(value.as_str()))
+    }
+
+    /// Whether it can be kept, in memory and in a status: nothing in it is too much, too long or not printable.
+    #[must_use]
+    pub fn fits(&self) -> bool {
+        self.allowed_domains.len() <= MAX_DOMAINS
+            && self.texts().map(String::len).sum::<usize>() <= MAX_TEXTS
+            && self
+                .texts()
+                .all(|text| text.len() <= MAX_TEXT && !text.contains(char::is_control))
+    }
+
+    fn texts(&self) -> impl Iterator<Item = &String> {
         let Self {
             id,
             env_key,
@@ -67,16 +94,10 @@ impl RemoteSecret {
             created_at,
             updated_at,
         } = self;
-        let value = value.expose_secret();
-        let texts = [id, env_key, updated_at]
+        [id, env_key, updated_at]
             .into_iter()
             .chain(created_at)
-            .chain(allowed_domains);
-        // Shorter ones are in any text by chance, and are no secrets.
-        value.len() >= SHORTEST_SECRET
-            && texts
-                .filter(|text| !known(text))
-                .any(|text| text.contains(value))
+            .chain(allowed_domains)
     }
 }
 
@@ -297,6 +318,39 @@ mod tests {
             assert!(with("created_at", Some(json!(bad))).is_err());
         }
         assert!(with("updated_at", Some(json!("2026-04-12 18:50 UTC"))).is_ok());
+    }
+
+    #[test]
+    fn a_value_is_recognised_however_it_is_spelled() {
+        let value = SecretString::from(" \"Hunter2\" ünd MEHR\n");
+        let nothing = |_: &str| false;
+        for domain in [
+            "\"Hunter2\" ünd MEHR",
+            "*.\"hunter2\" ünd mehr.com",
+            "\"HUNTER2\" ÜND MEHR\n",
+        ] {
+            let secret = with("allowed_domains", Some(json!(["a.com", domain]))).expect("a secret");
+            assert!(secret.repeats(&value, nothing), "{domain}");
+            assert!(!secret.repeats(&value, |text| text == domain));
+        }
+        let secret = with("allowed_domains", None).expect("a secret");
+        assert!(!secret.repeats(&value, nothing));
+        assert!(!secret.repeats(&SecretString::from(" sec_1\n"), nothing));
+    }
+
+    #[test]
+    fn what_no_status_could_hold_does_not_fit() {
+        let fits = |field, value| with(field, Some(value)).expect("a secret").fits();
+        let of = |length| "x".repeat(length);
+        assert!(fits("allowed_domains", json!(vec![of(60); MAX_DOMAINS])));
+        assert!(!fits("allowed_domains", json!(vec!["a"; MAX_DOMAINS + 1])));
+        assert!(!fits("allowed_domains", json!(vec![of(MAX_TEXT); 64])));
+        assert!(fits("env_key", json!(of(MAX_TEXT))));
+        assert!(!fits("env_key", json!(of(MAX_TEXT + 1))));
+        for hidden in ["A\nlevel=INFO", "\u{1b}[2J", "\u{9b}1m"] {
+            assert!(!fits("env_key", json!(hidden)));
+            assert!(!fits("allowed_domains", json!([hidden])));
+        }
     }
 
     #[test]

@@ -195,10 +195,10 @@ async fn announce(
         .map_or("", |ready| ready.message.as_str());
     let (namespace, name) = (object.namespace(), object.name_any());
     let type_ = if reason.status() == Status::False {
-        warn!(namespace, name, %reason, message, "not in sync");
+        warn!(namespace, name, %reason, detail = message, "not in sync");
         EventType::Warning
     } else {
-        info!(namespace, name, %reason, message, "status changed");
+        info!(namespace, name, %reason, detail = message, "status changed");
         EventType::Normal
     };
     ctx.events
