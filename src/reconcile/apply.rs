@@ -94,13 +94,7 @@ pub async fn patch(
         .patch_secret(&to.credential.key, to.vault_id, &secret_id, &body)
         .await;
     drop(body);
-    let known = |text: &str| {
-        let domains = allowed_domains.into_iter().chain([&before.allowed_domains]);
-        text == before.env_key
-            || domains
-                .flatten()
-                .any(|domain| text.eq_ignore_ascii_case(domain))
-    };
+    let known = |text: &str| before.knows(allowed_domains, text);
     let outcome = outcome.and_then(|answer| match &value {
         Some((value, ..)) if answer.repeats(value, known) => Err(Error::repeats_the_value()),
         _ if allowed_domains.is_some_and(|sent| lifts(&answer, sent)) => {

@@ -93,6 +93,7 @@ impl Pass<'_> {
                     let answer = self
                         .read_remote(&connection, &secret_id)
                         .await
+                        .and_then(|answer| self.unrepeated(answer, &desired, &observed))
                         .map_err(|verdict| self.unless_in_sync(status, verdict))?;
                     if observed.saw(&desired, answer) {
                         self.confirmed.clone_from(&observed.confirmed);
@@ -134,6 +135,7 @@ impl Pass<'_> {
         observed: &Observed,
     ) -> Result<Remote, Verdict> {
         let credential = self.admitted(connection, Fields::NONE)?;
+        self.current()?;
         let bound = observed
             .confirmed
             .as_ref()
@@ -164,6 +166,27 @@ impl Pass<'_> {
                 Err(self.gone(&credential, secret_id))
             }
             Err(error) => Err(self.blocked(self.failure(&error), Fields::NONE)),
+        }
+    }
+
+    /// What a read shows, unless it is the value that was sent before.
+    fn unrepeated(
+        &self,
+        answer: RemoteSecret,
+        desired: &Desired,
+        observed: &Observed,
+    ) -> Result<RemoteSecret, Verdict> {
+        let declared = desired.allowed_domains.as_ref();
+        let known = |text: &str| {
+            let confirmed = observed.confirmed.as_ref();
+            confirmed.is_some_and(|confirmed| confirmed.knows(declared, text))
+        };
+        match &desired.value {
+            Value::Read(value) if answer.repeats(value, known) => {
+                let error = nairi::Error::repeats_the_value();
+                Err(self.blocked(self.failure(&error), Fields::NONE))
+            }
+            _ => Ok(answer),
         }
     }
 

@@ -96,6 +96,16 @@ impl Confirmed {
         status.drift.clone_from(drift);
     }
 
+    /// Whether an answer may show `text`: it is in the record, or among the `declared` domains.
+    #[must_use]
+    pub fn knows(&self, declared: Option<&Vec<String>>, text: &str) -> bool {
+        let mut domains = declared
+            .into_iter()
+            .chain([&self.allowed_domains])
+            .flatten();
+        text == self.env_key || domains.any(|domain| text.eq_ignore_ascii_case(domain))
+    }
+
     /// A remote secret just found, whose domains are as `desired`; nothing is known of its value.
     #[must_use]
     pub fn found(remote: &RemoteSecret, desired: Option<&Vec<String>>) -> Self {
