@@ -1,0 +1,89 @@
+//! All that the operator shows, searched.
+
+use std::{collections::HashMap, fs};
+
+use super::{
+    search::{Found, Search},
+    support::World,
+};
+
+/// What the operator writes or could write to, in all namespaces. Secrets are not among them: there the values are.
+pub(super) const OBJECTS: [&str; 8] = [
+    "/apis/nairi.ai/v1alpha1/vaultsecrets",
+    "/apis/nairi.ai/v1alpha1/vaultconnections",
+    "/apis/nairi.ai/v1alpha1/clustervaultconnections",
+    "/apis/events.k8s.io/v1/events",
+    "/api/v1/events",
+    "/api/v1/configmaps",
+    "/apis/coordination.k8s.io/v1/leases",
+    "/api/v1/namespaces",
+];
+
+/// The places, and how far the growing ones were searched.
+#[derive(Debug, Default)]
+pub(super) struct Watched {
+    searched: HashMap<&'static str, usize>,
+}
+
+impl Watched {
+    /// The first secret that is anywhere.
+    pub(super) async fn find(&mut self, world: &World, search: &Search) -> Option<(String, Found)> {
+        for (place, text) in self.places(world).await {
+            if let Some(found) = search.find(&text) {
+                return Some((place, found));
+            }
+        }
+        None
+    }
+
+    /// Everything, from the beginning.
+    pub(super) async fn find_anew(
+        &mut self,
+        world: &World,
+        search: &Search,
+    ) -> Option<(String, Found)> {
+        self.searched.clear();
+        self.find(world, search).await
+    }
+
+    async fn places(&mut self, world: &World) -> Vec<(String, Vec<u8>)> {
+        let mut places = Vec::new();
+        let log = world.operator.log().into_bytes();
+        places.push(("the log".to_owned(), self.unsearched("log", &log)));
+        if !world.cluster.is_existing() {
+            let audit = fs::read(world.cluster.files().join("audit.log")).expect("the audit log");
+            let audit = self.unsearched("audit", &audit);
+            places.push(("the API server's audit log".to_owned(), audit));
+        }
+        for path in OBJECTS {
+            places.push((path.to_owned(), get(world, path).await));
+        }
+        if world.operator.is_running() {
+            for path in ["/metrics", "/readyz", "/livez"] {
+                let (_, text) = world.operator.get(path).await.expect("it serves");
+                places.push((path.to_owned(), text.into_bytes()));
+            }
+            for file in ["environ", "cmdline"] {
+                let file = format!("/proc/{}/{file}", world.operator.pid());
+                let text = fs::read(&file).expect("Linux");
+                assert!(!text.is_empty(), "{file}");
+                places.push((file, text));
+            }
+        }
+        places
+    }
+
+    /// What was not searched so far, with a part of what was: something may stand across the border.
+    fn unsearched(&mut self, place: &'static str, text: &[u8]) -> Vec<u8> {
+        let from = self.searched.insert(place, text.len()).unwrap_or(0);
+        text[from.saturating_sub(1024)..].to_vec()
+    }
+}
+
+/// An object or a list, as JSON with everything in it.
+pub(super) async fn get(world: &World, path: &str) -> Vec<u8> {
+    let request = http::Request::get(path).body(Vec::new()).expect("a path");
+    let text = world.client.request_text(request).await;
+    text.unwrap_or_else(|error| panic!("{path}: {error}"))
+        .into_bytes()
+}
