@@ -151,6 +151,23 @@ pub fn wrote(seen: &Seen, statuses: usize, events: usize) {
     assert_eq!(written.len(), statuses + events, "{written:?}");
 }
 
+/// Exactly one write of the status of `token` was accepted since the mark, and nothing else was. An API server
+/// that begins refuses what it does not know the rights for so far.
+pub async fn one_status_was_accepted(world: &World, mark: &Mark) {
+    let (audit, since) = (world.cluster.audit(), mark.audit.expect("the log"));
+    // The last answer may be logged a moment late.
+    let accepted = eventually("a status write is accepted", SOON, || async {
+        let mut all = audit.answered(&world.user, since);
+        all.retain(|request| request.code < 300 && request.name != "barrier");
+        all.retain(|request| ["create", "update", "patch", "delete"].contains(&&*request.verb));
+        all.retain(|request| request.resource != "leases");
+        (!all.is_empty()).then_some(all)
+    })
+    .await;
+    let accepted: Vec<_> = accepted.iter().map(|it| (it.what(), &*it.name)).collect();
+    assert_eq!(accepted, [("vaultsecrets/status".to_owned(), "token")]);
+}
+
 /// The values that were sent, each as the only field of its PATCH.
 pub fn values(seen: &Seen) -> Vec<String> {
     let alone = |sent: Sent| match sent {
