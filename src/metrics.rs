@@ -138,6 +138,7 @@ impl Metrics {
             },
             Verdict::Suspended => "suspended",
             Verdict::Waiting => "waiting",
+            Verdict::Unchecked(_) => "unchecked",
             Verdict::Outdated => "outdated",
         };
         self.reconciles.get_or_create(&ResultLabel { result }).inc();

@@ -2,7 +2,7 @@
 //!
 //! The steps, each a file: `resolve` follows references, `desired` reads the declaration, `observe` says what
 //! is known, `plan` decides on one next step, `apply` does it, until nothing is left; `status` says how it
-//! ended. `desired`, `plan`, `record`, `verdict` and `failure` are pure.
+//! ended. `desired`, `observe`, `plan`, `record`, `verdict` and `failure` are pure.
 
 pub mod apply;
 pub mod desired;
@@ -16,11 +16,16 @@ pub mod status;
 pub mod verdict;
 
 mod conclude;
+#[cfg(test)]
+mod model;
 
 use std::{sync::Arc, time::Instant};
 
 use kube::{Resource as _, ResourceExt as _};
-use kube_runtime::{controller::Action, reflector::ObjectRef};
+use kube_runtime::{
+    controller::Action,
+    reflector::{ObjectRef, Store},
+};
 use secrecy::SecretString;
 use tracing::debug;
 
@@ -28,7 +33,7 @@ use self::{
     apply::{Content, Note, Request},
     desired::{Desired, Value},
     fields::Fields,
-    plan::{Change, Evidence, Observed, Plan, Remote},
+    plan::{Change, Observed, Plan, Remote},
     record::Confirmed,
     verdict::{Refusal, Retry, Verdict},
 };
@@ -36,26 +41,34 @@ use crate::{
     api::{Reason, VaultSecret, VaultSecretStatus},
     connections::{ConnectionId, Credential},
     context::Context,
-    ledger::Entry,
-    nairi::{Admission, Class, Permit},
+    ledger::{Entry, Ledger},
+    nairi::{Admission, Class, Permit, RemoteSecret},
     vaults::Look,
 };
 
 /// More steps than any object needs: look, read, ask, patch, and patch what the answer showed.
 const MOST_STEPS: usize = 10;
 
-/// Reconciles one object.
-pub async fn reconcile(object: Arc<VaultSecret>, ctx: Arc<Context>) -> Action {
+/// Reconciles one object, due since `due`.
+pub async fn reconcile(object: Arc<VaultSecret>, due: Instant, ctx: Arc<Context>) -> Action {
     let began = Instant::now();
     let key = ObjectRef::from_obj(&*object);
-    let due = ctx.queues.objects.take(&key);
     let Some(uid) = object.uid() else {
+        return Action::await_change();
+    };
+    let Some((object, entry)) = current(&ctx.stores.objects, &ctx.ledger, &key, &uid) else {
         return Action::await_change();
     };
     if object.meta().deletion_timestamp.is_some() {
         return Action::await_change();
     }
-    let entry = ctx.ledger.entry(&uid);
+    let generation = object.metadata.generation;
+    // What was listed before a change of the declaration says nothing about what it names now.
+    let due = if entry.waiting.is_some_and(|then| Some(then) != generation) {
+        began
+    } else {
+        due
+    };
     let previous = match &entry.latest {
         Some(latest) => latest.status.clone(),
         None => object.status.clone().unwrap_or_default(),
@@ -79,18 +92,26 @@ pub async fn reconcile(object: Arc<VaultSecret>, ctx: Arc<Context>) -> Action {
             Verdict::Blocked {
                 refusal: Refusal::new(Reason::ApiUnavailable, message).retried(Retry::Backoff),
                 pending: Fields::NONE,
-                confirmed: pass.confirmed.take(),
+                confirmed: pass.confirmed.clone(),
             }
         });
-    let Pass { permit, notes, .. } = pass;
+    let Pass {
+        permit,
+        confirmed,
+        notes,
+        ..
+    } = pass;
     drop(permit);
+    conclude::remember_unsaid(&ctx.ledger, &uid, &previous, &verdict, confirmed.as_ref());
     debug!(
         namespace = object.namespace(),
         name = object.name_any(),
         ?verdict,
         "reconciled"
     );
-    if matches!(verdict, Verdict::Waiting) {
+    let waiting = matches!(verdict, Verdict::Waiting);
+    ctx.ledger.waiting(&uid, generation.filter(|_| waiting));
+    if waiting {
         ctx.queues.objects.keep(&key, due);
     }
     let action = conclude::conclude(&ctx, &object, &uid, &previous, &verdict, &notes).await;
@@ -100,6 +121,21 @@ pub async fn reconcile(object: Arc<VaultSecret>, ctx: Arc<Context>) -> Action {
     }
     ctx.metrics.reconciled(&verdict, began.elapsed());
     action
+}
+
+/// The object as watched now, and what the ledger has of it.
+///
+/// The ledger is asked first: a status that gave way in it to the watched one is in the store by then. The other
+/// way round both could be missing, and an older status would be believed.
+fn current(
+    store: &Store<VaultSecret>,
+    ledger: &Ledger,
+    key: &ObjectRef<VaultSecret>,
+    uid: &str,
+) -> Option<(Arc<VaultSecret>, Entry)> {
+    let entry = ledger.entry(uid);
+    let object = store.get(key)?;
+    (object.metadata.uid.as_deref() == Some(uid)).then_some((object, entry))
 }
 
 /// One pass along the straight line.
@@ -132,7 +168,9 @@ impl Pass<'_> {
         let (ctx, object) = (self.ctx, self.object);
         let connection = resolve::permitted(&ctx.stores, object).map_err(Refusal::verdict)?;
         let mut desired = Desired::from_spec(&object.spec).map_err(Refusal::verdict)?;
-        let mut observed = observe::recorded(ctx, object, &desired, status, self.entry);
+        let source = ctx.stores.source_version(object);
+        let mut observed =
+            observe::recorded(object, &desired, status, self.entry, source.as_deref());
         for _ in 0..MOST_STEPS {
             match plan::plan(&desired, &observed, ctx.settings.resync_interval) {
                 Plan::Settled(confirmed) => {
@@ -152,12 +190,23 @@ impl Pass<'_> {
                 Plan::Refuse(refusal) => return Err(refusal.verdict()),
                 Plan::ReadSource => {
                     let value = self.read_source(&connection).await?;
-                    observed.evidence = observe::evidence(ctx, object, &observed, &value);
+                    observed.evidence =
+                        observe::evidence(&ctx.fingerprints, object, &observed, &value);
                     desired.value = Value::Read(value);
                 }
-                Plan::Look => observed.remote = self.look(&connection, &desired, &observed)?,
+                Plan::Look => {
+                    observed.remote = self
+                        .look(&connection, &desired, &observed)
+                        .map_err(|verdict| self.unless_in_sync(status, verdict))?;
+                }
                 Plan::ReadRemote { secret_id } => {
-                    observed.remote = self.read_remote(&connection, &secret_id).await?;
+                    let answer = self
+                        .read_remote(&connection, &secret_id)
+                        .await
+                        .map_err(|verdict| self.unless_in_sync(status, verdict))?;
+                    if observed.saw(&desired, answer) {
+                        self.confirmed.clone_from(&observed.confirmed);
+                    }
                 }
                 Plan::Patch(change) => {
                     self.patch(&connection, &desired, &mut observed, change)
@@ -195,16 +244,13 @@ impl Pass<'_> {
         observed: &Observed,
     ) -> Result<Remote, Verdict> {
         let credential = self.admitted(connection, Fields::NONE)?;
-        let Some(permit) = self.permit.take() else {
-            return Err(Verdict::Waiting);
-        };
         let bound = observed
             .confirmed
             .as_ref()
             .map(|confirmed| confirmed.secret_id.as_str());
         match self.ctx.vaults.look(
             &credential,
-            permit,
+            &mut self.permit,
             &desired.target,
             bound,
             (self.key, self.due),
@@ -219,12 +265,14 @@ impl Pass<'_> {
         &mut self,
         connection: &ConnectionId,
         secret_id: &str,
-    ) -> Result<Remote, Verdict> {
+    ) -> Result<RemoteSecret, Verdict> {
         let credential = self.admitted(connection, Fields::NONE)?;
         self.current()?;
         match apply::read(self.ctx, self.request(&credential), secret_id).await {
-            Ok(secret) => Ok(Remote::Seen(secret)),
-            Err(error) if error.class() == Class::NotFound => Err(self.gone()),
+            Ok(secret) => Ok(secret),
+            Err(error) if error.class() == Class::NotFound => {
+                Err(self.gone(&credential, secret_id))
+            }
             Err(error) => Err(self.blocked(self.failure(&error), Fields::NONE)),
         }
     }
@@ -241,8 +289,12 @@ impl Pass<'_> {
         self.current()?;
         let value = match (&desired.value, &self.read) {
             (Value::Read(value), Some(version)) => {
-                let fingerprint =
-                    observe::fingerprint(self.ctx, self.object, &change.secret_id, value);
+                let fingerprint = observe::fingerprint(
+                    &self.ctx.fingerprints,
+                    self.object,
+                    &change.secret_id,
+                    value,
+                );
                 Some((value, fingerprint, version.clone()))
             }
             _ => None,
@@ -251,27 +303,25 @@ impl Pass<'_> {
             value,
             allowed_domains: desired.allowed_domains.as_ref(),
         };
+        let secret_id = change.secret_id.clone();
         match apply::patch(self.ctx, self.request(&credential), change, content).await {
             Ok(applied) => {
                 self.notes.extend(applied.notes);
                 self.confirmed = Some(applied.confirmed.clone());
-                if fields.value {
-                    observed.evidence = Evidence::Same;
-                }
-                observed.uncertain = observed.uncertain - fields;
-                observed.stale = false;
-                observed.remote = Remote::Seen(applied.answer);
-                observed.confirmed = Some(applied.confirmed);
+                observed.patched(fields, applied.answer, applied.confirmed);
                 Ok(())
             }
-            Err(error) if error.class() == Class::NotFound => Err(self.gone()),
+            Err(error) if error.class() == Class::NotFound => {
+                Err(self.gone(&credential, &secret_id))
+            }
             Err(error) => Err(self.blocked(self.failure(&error), fields)),
         }
     }
 
     /// The API says that the secret is gone. One that was found by its environment key is looked for again,
     /// once; one that was named by its id has to be named anew, or come back.
-    fn gone(&self) -> Verdict {
+    fn gone(&self, credential: &Credential, secret_id: &str) -> Verdict {
+        (self.ctx.vaults).gone(credential, &self.object.spec.vault_id, secret_id);
         if self.object.spec.secret_id.is_none() && !self.entry.unbound {
             self.ctx.ledger.unbound(self.uid, true);
             self.ctx.queues.objects.wake(self.key.clone());
@@ -348,6 +398,20 @@ impl Pass<'_> {
         confirmed
     }
 
+    /// A question that could not be asked or answered makes nothing of an object that was in sync.
+    fn unless_in_sync(&self, status: &VaultSecretStatus, verdict: Verdict) -> Verdict {
+        match verdict {
+            Verdict::Blocked {
+                refusal,
+                pending: _,
+                confirmed: None,
+            } if !refusal.unbind => {
+                status::unanswered(status, self.object.metadata.generation, refusal)
+            }
+            verdict => verdict,
+        }
+    }
+
     fn request<'a>(&'a self, credential: &'a Credential) -> Request<'a> {
         Request {
             uid: self.uid,
@@ -374,3 +438,6 @@ impl Pass<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

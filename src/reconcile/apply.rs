@@ -112,6 +112,7 @@ pub async fn patch(
         ctx.connections.heed(to.credential, error);
     })?;
     ctx.ledger.answered(to.uid, doubt - fields);
+    ctx.ledger.unbound(to.uid, false);
     ctx.vaults.learn(to.credential, to.vault_id, &answer);
     ctx.metrics.patched(fields, to.due.elapsed());
 
@@ -161,7 +162,8 @@ pub async fn patch(
 /// # Errors
 /// The failed request.
 pub async fn read(ctx: &Context, to: Request<'_>, secret_id: &str) -> Result<RemoteSecret, Error> {
-    ctx.nairi
+    let answer = ctx
+        .nairi
         .patch_secret(
             &to.credential.key,
             to.vault_id,
@@ -169,5 +171,7 @@ pub async fn read(ctx: &Context, to: Request<'_>, secret_id: &str) -> Result<Rem
             &SecretPatch::default(),
         )
         .await
-        .inspect_err(|error| ctx.connections.heed(to.credential, error))
+        .inspect_err(|error| ctx.connections.heed(to.credential, error))?;
+    ctx.vaults.learn(to.credential, to.vault_id, &answer);
+    Ok(answer)
 }

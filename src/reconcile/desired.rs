@@ -72,10 +72,9 @@ impl Desired {
             }
         };
         if let Some(domains) = &spec.allowed_domains {
-            if let Some(bad) = domains
-                .iter()
-                .find(|d| d.contains(['/', '@', ':']) || d.contains(char::is_whitespace))
-            {
+            if let Some(bad) = domains.iter().find(|d| {
+                d.is_empty() || d.contains(['/', '@', ':']) || d.contains(char::is_whitespace)
+            }) {
                 return Err(Refusal::new(
                     Reason::Rejected,
                     format!(
@@ -132,3 +131,6 @@ pub fn value(bytes: Vec<u8>, secret: &str, key: &str) -> Result<SecretString, Re
     }
     Ok(SecretString::from(text))
 }
+
+#[cfg(test)]
+mod tests;
