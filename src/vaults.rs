@@ -132,7 +132,15 @@ impl Vaults {
         {
             vault.listing = true;
             let (vaults, credential) = (Arc::clone(self), credential.clone());
-            tokio::spawn(async move { vaults.list(id, credential, permit).await });
+            tokio::spawn(async move {
+                let listing = {
+                    let (vaults, id) = (Arc::clone(&vaults), id.clone());
+                    tokio::spawn(async move { vaults.list(id, credential, permit).await })
+                };
+                if listing.await.is_err() {
+                    vaults.abandon(&id);
+                }
+            });
         }
         Look::Awaited
     }
@@ -224,6 +232,20 @@ impl Vaults {
                 outcome,
             });
             vault.waiting.drain().collect()
+        };
+        for waiter in woken {
+            self.queue.wake(waiter);
+        }
+    }
+
+    /// The list panicked: those who wait for it try again.
+    fn abandon(&self, id: &(nairi::KeyId, String)) {
+        let woken: Vec<_> = match self.known.lock().get_mut(id) {
+            Some(vault) => {
+                vault.listing = false;
+                vault.waiting.drain().collect()
+            }
+            None => return,
         };
         for waiter in woken {
             self.queue.wake(waiter);

@@ -103,6 +103,9 @@ pub async fn patch(
     };
     let outcome = outcome.and_then(|answer| match &value {
         Some((value, ..)) if answer.repeats(value, known) => Err(Error::repeats_the_value()),
+        _ if allowed_domains.is_some_and(|sent| lifts(&answer, sent)) => {
+            Err(Error::lifts_the_restriction())
+        }
         _ => Ok(answer),
     });
     let answer = outcome.inspect_err(|error| {
@@ -155,6 +158,10 @@ pub async fn patch(
         confirmed,
         notes,
     })
+}
+
+fn lifts(answer: &RemoteSecret, sent: &[String]) -> bool {
+    is_unrestricted(&answer.allowed_domains) && !is_unrestricted(sent)
 }
 
 /// Asks for the secret's present state by the documented no-op, `PATCH {}`.

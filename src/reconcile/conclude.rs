@@ -8,7 +8,7 @@ use kube_runtime::{controller::Action, events::EventType, reflector::ObjectRef};
 use tracing::{info, warn};
 
 use crate::{
-    api::{ConditionType, ManagedField, Status, VaultSecret, VaultSecretStatus, condition},
+    api::{ConditionType, ManagedField, Reason, Status, VaultSecret, VaultSecretStatus, condition},
     backoff,
     context::Context,
     ledger::Ledger,
@@ -187,6 +187,9 @@ async fn announce(
     };
     if ready_reason(before) == Some(reason) {
         return;
+    }
+    if reason == Reason::DriftDetected {
+        ctx.metrics.drift_reported();
     }
     let message = condition::find(&now.conditions, ConditionType::Ready)
         .map_or("", |ready| ready.message.as_str());

@@ -12,10 +12,11 @@ use secrecy::ExposeSecret as _;
 
 use self::world::{Fault, Sending, StatusFault, World, domains, fingerprints};
 use super::{
-    MOST_STEPS, conclude,
+    conclude,
     desired::{Desired, Value},
     fields::Fields,
     observe,
+    pass::MOST_STEPS,
     plan::{Change, Observed, Plan, Remote, plan},
     record::{Confirmed, Sent},
     status::next,

@@ -361,7 +361,8 @@ fn settled(
     record
 }
 
-fn not_found(target: &Target, remote: &Remote) -> Refusal {
+/// The refusal of a secret that is not to be found as `target` names it.
+pub(super) fn not_found(target: &Target, remote: &Remote) -> Refusal {
     let Target {
         vault_id,
         secret_id,

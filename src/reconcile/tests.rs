@@ -1,7 +1,7 @@
 use kube_runtime::{reflector::store::Writer, watcher::Event};
 
 use super::*;
-use crate::api::VaultSecretSpec;
+use crate::api::{VaultSecretSpec, VaultSecretStatus};
 
 fn object(uid: &str, version: &str) -> VaultSecret {
     let mut object = VaultSecret::new("object", VaultSecretSpec::default());
