@@ -7,6 +7,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use aftermath::*;
+use k8s_openapi::api::rbac::v1::ClusterRole;
 use kube::{Api, api::PostParams};
 use support::*;
 use vaultsecret_operator::{
@@ -338,4 +339,46 @@ async fn a_start_with_a_fingerprint_key_of_another_length() {
     let seen = world.since(&mark).await;
     seen.sent_exactly(&[list_vaults(), patch(&id, json!({"value": "second"}))]);
     seen.wrote_exactly(&["create secrets", STATUS]);
+}
+
+/// Whether the operator may read Secrets.
+async fn may_read_secrets(world: &World, may: bool) {
+    let roles: Api<ClusterRole> = Api::all(world.client.clone());
+    let name = format!("{}:vaultsecret-operator", world.system);
+    let mut role = roles.get(&name).await.expect("the operator's rights");
+    let rules = role.rules.as_mut().expect("rules").iter_mut();
+    for rule in rules.filter(|rule| rule.resources == Some(vec!["secrets".to_owned()])) {
+        rule.verbs.retain(|verb| verb != "get");
+        rule.verbs.extend(may.then(|| "get".to_owned()));
+    }
+    let replaced = roles.replace(&name, &PostParams::default(), &role).await;
+    replaced.expect("other rights");
+    let question = ["auth", "can-i", "get", "secrets", "--as", &world.user];
+    eventually("the API server knows", SOON, || async {
+        (world.kubectl(&question).await.success == may).then_some(())
+    })
+    .await;
+}
+
+/// Nothing tells the operator that it may read a Secret again: an API server that has just begun, or whose rules
+/// were wrong for a while, refuses what it grants a moment later.
+#[tokio::test]
+async fn rights_that_are_missing_for_a_while() {
+    let (mut world, id) = token(Setup::new()).await;
+    may_read_secrets(&world, false).await;
+    let mark = world.mark_now();
+    let (name, key) = API_KEY_SECRET;
+    let api_key = nairi_sim::api_key();
+    world.sim.add_key(&api_key);
+    world.set_secret(name, key, &api_key).await;
+    world.connected("SecretNotFound").await;
+    rotate(&world, "second").await;
+    world.reason("token", "ApiUnavailable").await;
+    may_read_secrets(&world, true).await;
+    world.connected("Verified").await;
+    world.synced("token").await;
+    let seen = world.since(&mark).await;
+    seen.sent_exactly(&[list_vaults(), patch(&id, json!({"value": "second"}))]);
+    is_true(&world, &id, "second").await;
+    a_restart_does_nothing(&mut world).await;
 }
