@@ -26,6 +26,7 @@ async fn a_secret_that_is_made_again_with_the_same_content() {
     seen.sent_nothing();
     wrote(&seen, 2, 2);
     is_true(&world, &id, "first").await;
+    a_restart_does_nothing(&mut world).await;
 
     // In one go, as far as the operator can see.
     let mark = world.mark().await;
