@@ -343,15 +343,15 @@ async fn a_start_with_a_fingerprint_key_of_another_length() {
 
 /// Whether the operator may read Secrets.
 async fn may_read_secrets(world: &World, may: bool) {
-    let roles: Api<ClusterRole> = Api::all(world.client.clone());
+    let api: Api<ClusterRole> = Api::all(world.client.clone());
     let name = format!("{}:vaultsecret-operator", world.system);
-    let mut role = roles.get(&name).await.expect("the operator's rights");
+    let mut role = api.get(&name).await.expect("the operator's rights");
     let rules = role.rules.as_mut().expect("rules").iter_mut();
     for rule in rules.filter(|rule| rule.resources == Some(vec!["secrets".to_owned()])) {
         rule.verbs.retain(|verb| verb != "get");
         rule.verbs.extend(may.then(|| "get".to_owned()));
     }
-    let replaced = roles.replace(&name, &PostParams::default(), &role).await;
+    let replaced = api.replace(&name, &PostParams::default(), &role).await;
     replaced.expect("other rights");
     let question = ["auth", "can-i", "get", "secrets", "--as", &world.user];
     eventually("the API server knows", SOON, || async {
