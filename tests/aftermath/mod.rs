@@ -73,10 +73,12 @@ pub async fn start(world: &mut World) {
     world.connected("Verified").await;
 }
 
-/// The vault holds `value`, and the status of `token` says the truth about it.
+/// The vault comes to hold `value`, and the status of `token` says the truth about it.
 pub async fn is_true(world: &World, id: &str, value: &str) -> VaultSecretStatus {
-    let stored = world.sim.secret(id).expect("it exists");
-    assert!(stored.value == value, "another value is stored");
+    let stored = eventually("the value is stored", SOON, || async {
+        world.sim.secret(id).filter(|stored| stored.value == value)
+    })
+    .await;
     let newest = stored.updated_at;
     let object = world
         .until("token", "true", |object| {
