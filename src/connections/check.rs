@@ -51,7 +51,7 @@ pub async fn check<C: Connection>(connection: Arc<C>, ctx: Arc<Context>) -> Acti
             )));
         }
     };
-    if finding.reason != ConnectionReason::Unreachable {
+    if finding.again.is_none() {
         ctx.connections.succeeded(&id);
     }
     if let Err(error) = write(&*connection, &ctx, &finding).await {
@@ -78,12 +78,24 @@ async fn read_key<C: Connection>(
     };
     let content = match source::read(&ctx.client, of, ctx.settings.kube_timeout).await {
         Ok(content) => content,
-        Err(error @ (source::Error::NotFound | source::Error::Forbidden)) => {
+        Err(source::Error::NotFound) => {
             let message = format!(
-                "Secret {:?} can't be used: {error}. Create it, with the API key at {:?}.",
+                "Secret {:?} does not exist: create it, with the API key at {:?}.",
                 of.name, of.key
             );
             return unusable(ConnectionReason::SecretNotFound, message);
+        }
+        // No watch tells of a right that is given back.
+        Err(source::Error::Forbidden) => {
+            let again = backoff::delay(ctx.connections.failed(&connection.id()));
+            return Ok(Err(Finding {
+                reason: ConnectionReason::SecretNotFound,
+                message: format!(
+                    "Secret {:?} can't be read: the operator may not (RBAC): give it the rights of its chart. It is tried again.",
+                    of.name
+                ),
+                again: Some(backoff::jittered(again)),
+            }));
         }
         Err(error @ (source::Error::Undecodable | source::Error::Unavailable(_))) => {
             return Err(error);
@@ -100,7 +112,7 @@ async fn read_key<C: Connection>(
         Ok(key) => Ok(Ok(key)),
         Err(error) => {
             let message = format!(
-                "Key {:?} of Secret {:?} holds no API key: {error}.",
+                "Key {:?} of Secret {:?} holds no API key ({error}): put a valid one there.",
                 of.key, of.name
             );
             unusable(ConnectionReason::InvalidKey, message)
@@ -165,7 +177,7 @@ async fn ask(id: &ConnectionId, credential: &Credential, ctx: &Context) -> Resul
                 Class::Unauthorized => (ConnectionReason::Unauthorized, REFUSED.to_owned(), PROBE),
                 Class::Throttled { retry_after } => (
                     ConnectionReason::Unreachable,
-                    format!("Nairi: {error}."),
+                    format!("Nairi: {error}. It is tried again."),
                     retry_after,
                 ),
                 Class::Transient | Class::Rejected | Class::NotFound | Class::InvalidResponse => {
