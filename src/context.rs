@@ -34,6 +34,8 @@ pub struct Context {
     pub vaults: Arc<Vaults>,
     /// What this process did for each object.
     pub ledger: Ledger,
+    /// The namespaces whose objects are watched; none: all.
+    pub watch_namespaces: Vec<String>,
     /// The operator's own namespace.
     pub namespace: String,
     /// The key of fingerprints.

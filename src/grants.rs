@@ -18,24 +18,33 @@ pub fn permit(
     labels: &BTreeMap<String, String>,
     vault_id: &str,
 ) -> bool {
-    grants.iter().any(|grant| {
-        let Grant {
-            namespaces,
-            namespace_selector,
-            vault_ids,
-        } = grant;
-        let vault = match vault_ids.as_slice() {
-            [only] if only == EVERY_VAULT => true,
-            ids => ids.iter().any(|id| id == vault_id),
-        };
-        let named = namespaces.iter().any(|name| name == namespace);
-        let selected = || {
-            namespace_selector
-                .as_ref()
-                .is_some_and(|selector| selects(selector, labels))
-        };
-        vault && (named || selected())
-    })
+    let vault = |grant: &Grant| match grant.vault_ids.as_slice() {
+        [only] if only == EVERY_VAULT => true,
+        ids => ids.iter().any(|id| id == vault_id),
+    };
+    grants
+        .iter()
+        .any(|grant| vault(grant) && concerns(grant, namespace, labels))
+}
+
+/// Whether one of `grants` is for `namespace`, whatever the vault.
+#[must_use]
+pub fn concern(grants: &[Grant], namespace: &str, labels: &BTreeMap<String, String>) -> bool {
+    grants
+        .iter()
+        .any(|grant| concerns(grant, namespace, labels))
+}
+
+fn concerns(grant: &Grant, namespace: &str, labels: &BTreeMap<String, String>) -> bool {
+    let Grant {
+        namespaces,
+        namespace_selector,
+        vault_ids: _,
+    } = grant;
+    namespaces.iter().any(|name| name == namespace)
+        || namespace_selector
+            .as_ref()
+            .is_some_and(|selector| selects(selector, labels))
 }
 
 /// Whether `selector` matches; one that is empty or that nobody can read matches nothing, though

@@ -24,6 +24,10 @@ pub struct Entry {
     pub uncertain: Fields,
     /// uid/resourceVersion of the Secret that was last found to hold what we sent.
     pub checked_source: Option<String>,
+    /// The generation for which the object waits to be woken, if it does.
+    pub waiting: Option<i64>,
+    /// This process found the object settled once, and has seen all that happened to it since.
+    pub watched: bool,
     /// The API said of the secret we were bound to that it is gone: look for it by its environment key.
     pub unbound: bool,
 }
@@ -66,6 +70,21 @@ impl Ledger {
     /// Notes that the source's version `version` holds what we last sent.
     pub fn checked(&self, uid: &str, version: &str) {
         self.update(uid, |entry| entry.checked_source = Some(version.to_owned()));
+    }
+
+    /// Notes whether the object waits to be woken, and for which generation.
+    pub fn waiting(&self, uid: &str, generation: Option<i64>) {
+        let mut all = self.0.lock();
+        match (all.get_mut(uid), generation) {
+            (None, None) => {}
+            (Some(entry), generation) => entry.waiting = generation,
+            (None, generation) => all.entry(uid.to_owned()).or_default().waiting = generation,
+        }
+    }
+
+    /// Notes that nothing is left over from the time before this process.
+    pub fn settled(&self, uid: &str) {
+        self.update(uid, |entry| entry.watched = true);
     }
 
     /// Notes whether the recorded binding counts no more.

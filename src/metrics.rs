@@ -126,18 +126,14 @@ impl Metrics {
     pub fn reconciled(&self, verdict: &Verdict, took: Duration) {
         let result = match verdict {
             Verdict::Synced(_) => "synced",
-            Verdict::Drifted { .. } => {
-                self.drift
-                    .get_or_create(&ActionLabel { action: "reported" })
-                    .inc();
-                "drifted"
-            }
+            Verdict::Drifted { .. } => "drifted",
             Verdict::Blocked { refusal, .. } => match refusal.reason.class() {
                 Class::Retried => "retried",
                 Class::Waits | Class::Synced | Class::Unknown => "blocked",
             },
             Verdict::Suspended => "suspended",
             Verdict::Waiting => "waiting",
+            Verdict::Unchecked(_) => "unchecked",
             Verdict::Outdated => "outdated",
         };
         self.reconciles.get_or_create(&ResultLabel { result }).inc();
@@ -172,6 +168,13 @@ impl Metrics {
                 .inc();
         }
         self.propagation.observe(after.as_secs_f64());
+    }
+
+    /// Somebody else's change was found, and is left in place.
+    pub fn drift_reported(&self) {
+        self.drift
+            .get_or_create(&ActionLabel { action: "reported" })
+            .inc();
     }
 
     /// Somebody else's change was put right.

@@ -67,7 +67,7 @@ impl<K: Resource<DynamicType = ()> + 'static> Queue<K> {
     }
 
     /// Takes `object` out and says since when it was due (now, if a timer brought it).
-    pub fn take(&self, object: &ObjectRef<K>) -> Instant {
+    fn take(&self, object: &ObjectRef<K>) -> Instant {
         self.due.lock().remove(object).unwrap_or_else(Instant::now)
     }
 
@@ -92,22 +92,27 @@ impl<K: Resource<DynamicType = ()> + 'static> Queue<K> {
     }
 }
 
-/// Takes due objects from `due` and reconciles each, never one object twice at a time, until `due` ends;
-/// what runs then is finished. A panic is caught, reported to `panicked`, and its object retried.
+/// Takes due objects from `due` and reconciles each, never one object twice at a time, until `due` ends.
+/// `reconcile` is told since when the object was due. A panic is caught, reported to `panicked`, and its object
+/// retried.
+///
+/// At the end what runs is finished; what waits, also for its time, is dropped: the next process finds it anew.
 pub async fn drain<K, F>(
+    queue: Queue<K>,
     due: impl Stream<Item = ObjectRef<K>> + Send,
     store: Store<K>,
     concurrency: u16,
-    reconcile: impl Fn(Arc<K>) -> F,
+    reconcile: impl Fn(Arc<K>, Instant) -> F,
     panicked: impl Fn(),
 ) where
     K: Resource<DynamicType = ()> + Clone + Send + Sync + std::fmt::Debug + 'static,
     F: Future<Output = Action> + Send + 'static,
 {
-    let queue = due.map(|object| Ok::<_, Infallible>(ReconcileRequest::from(object)));
+    let requests = due.map(|object| Ok::<_, Infallible>(ReconcileRequest::from(object)));
     let run = |object: Arc<K>, _: Arc<()>| {
         // A task of its own: objects are worked on by all threads, and a panic stays inside.
-        tokio::spawn(reconcile(object)).map(|ended| {
+        let since = queue.take(&ObjectRef::from_obj(&*object));
+        tokio::spawn(reconcile(object, since)).map(|ended| {
             Ok::<_, Infallible>(ended.unwrap_or_else(|_| {
                 panicked();
                 error!("a reconcile panicked; it is tried again");
@@ -117,13 +122,21 @@ pub async fn drain<K, F>(
     };
     let never = |_: Arc<K>, error: &Infallible, _: Arc<()>| match *error {};
     let config = Config::default().concurrency(concurrency);
-    applier(run, never, Arc::new(()), store, queue, config)
+    applier(run, never, Arc::new(()), store, requests, config)
         .for_each(|outcome| async {
             match outcome {
-                // It was deleted after it had been queued.
-                Ok(_) | Err(Error::ObjectNotFound(_)) => {}
+                Ok(_) => {}
+                Err(Error::ObjectNotFound(object)) => {
+                    // It was deleted after it had been queued.
+                    let mut reference = ObjectRef::new(&object.name);
+                    reference.namespace.clone_from(&object.namespace);
+                    queue.forget(&reference);
+                }
                 Err(error) => error!(%error, "the queue failed"),
             }
         })
         .await;
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 //!
 //! The steps, each a file: `resolve` follows references, `desired` reads the declaration, `observe` says what
 //! is known, `plan` decides on one next step, `apply` does it, until nothing is left; `status` says how it
-//! ended. `desired`, `plan`, `record`, `verdict` and `failure` are pure.
+//! ended. `desired`, `observe`, `plan`, `record`, `verdict` and `failure` are pure.
 
 pub mod apply;
 pub mod desired;
@@ -16,46 +16,50 @@ pub mod status;
 pub mod verdict;
 
 mod conclude;
+#[cfg(test)]
+mod model;
+mod pass;
 
 use std::{sync::Arc, time::Instant};
 
 use kube::{Resource as _, ResourceExt as _};
-use kube_runtime::{controller::Action, reflector::ObjectRef};
-use secrecy::SecretString;
+use kube_runtime::{
+    controller::Action,
+    reflector::{ObjectRef, Store},
+};
 use tracing::debug;
 
 use self::{
-    apply::{Content, Note, Request},
-    desired::{Desired, Value},
     fields::Fields,
-    plan::{Change, Evidence, Observed, Plan, Remote},
-    record::Confirmed,
+    pass::Pass,
     verdict::{Refusal, Retry, Verdict},
 };
 use crate::{
-    api::{Reason, VaultSecret, VaultSecretStatus},
-    connections::{ConnectionId, Credential},
+    api::{Reason, VaultSecret},
     context::Context,
-    ledger::Entry,
-    nairi::{Admission, Class, Permit},
-    vaults::Look,
+    ledger::{Entry, Ledger},
 };
 
-/// More steps than any object needs: look, read, ask, patch, and patch what the answer showed.
-const MOST_STEPS: usize = 10;
-
-/// Reconciles one object.
-pub async fn reconcile(object: Arc<VaultSecret>, ctx: Arc<Context>) -> Action {
+/// Reconciles one object, due since `due`.
+pub async fn reconcile(object: Arc<VaultSecret>, due: Instant, ctx: Arc<Context>) -> Action {
     let began = Instant::now();
     let key = ObjectRef::from_obj(&*object);
-    let due = ctx.queues.objects.take(&key);
     let Some(uid) = object.uid() else {
+        return Action::await_change();
+    };
+    let Some((object, entry)) = current(&ctx.stores.objects, &ctx.ledger, &key, &uid) else {
         return Action::await_change();
     };
     if object.meta().deletion_timestamp.is_some() {
         return Action::await_change();
     }
-    let entry = ctx.ledger.entry(&uid);
+    let generation = object.metadata.generation;
+    // What was listed before a change of the declaration says nothing about what it names now.
+    let due = if entry.waiting.is_some_and(|then| Some(then) != generation) {
+        began
+    } else {
+        due
+    };
     let previous = match &entry.latest {
         Some(latest) => latest.status.clone(),
         None => object.status.clone().unwrap_or_default(),
@@ -79,298 +83,53 @@ pub async fn reconcile(object: Arc<VaultSecret>, ctx: Arc<Context>) -> Action {
             Verdict::Blocked {
                 refusal: Refusal::new(Reason::ApiUnavailable, message).retried(Retry::Backoff),
                 pending: Fields::NONE,
-                confirmed: pass.confirmed.take(),
+                confirmed: pass.confirmed.clone(),
             }
         });
-    let Pass { permit, notes, .. } = pass;
+    let Pass {
+        permit,
+        confirmed,
+        notes,
+        ..
+    } = pass;
     drop(permit);
+    conclude::remember_unsaid(&ctx.ledger, &uid, &previous, &verdict, confirmed.as_ref());
     debug!(
         namespace = object.namespace(),
         name = object.name_any(),
         ?verdict,
         "reconciled"
     );
-    if matches!(verdict, Verdict::Waiting) {
+    let waiting = matches!(verdict, Verdict::Waiting);
+    ctx.ledger.waiting(&uid, generation.filter(|_| waiting));
+    if waiting {
         ctx.queues.objects.keep(&key, due);
     }
     let action = conclude::conclude(&ctx, &object, &uid, &previous, &verdict, &notes).await;
-    if ctx.stores.objects.get(&key).is_none() {
-        // It went away meanwhile, and the watch has nothing more to say of it.
-        ctx.forget(&key, &uid);
+    // Where it went away meanwhile, the watch has nothing more to say of it.
+    match ctx.stores.objects.get(&key).map(|now| now.uid()) {
+        None => ctx.forget(&key, &uid),
+        Some(now) if now.as_ref() != Some(&uid) => ctx.ledger.forget(&uid),
+        Some(_) => {}
     }
     ctx.metrics.reconciled(&verdict, began.elapsed());
     action
 }
 
-/// One pass along the straight line.
-struct Pass<'a> {
-    ctx: &'a Context,
-    object: &'a VaultSecret,
-    key: &'a ObjectRef<VaultSecret>,
-    uid: &'a str,
-    entry: &'a Entry,
-    due: Instant,
-    permit: Option<Permit<ObjectRef<VaultSecret>>>,
-    /// The version of the Secret the value was read from.
-    read: Option<String>,
-    /// What the API confirmed in this pass.
-    confirmed: Option<Confirmed>,
-    notes: Vec<Note>,
+/// The object as watched now, and what the ledger has of it.
+///
+/// The ledger is asked first: a status that gave way in it to the watched one is in the store by then. The other
+/// way round both could be missing, and an older status would be believed.
+fn current(
+    store: &Store<VaultSecret>,
+    ledger: &Ledger,
+    key: &ObjectRef<VaultSecret>,
+    uid: &str,
+) -> Option<(Arc<VaultSecret>, Entry)> {
+    let entry = ledger.entry(uid);
+    let object = store.get(key)?;
+    (object.metadata.uid.as_deref() == Some(uid)).then_some((object, entry))
 }
 
-impl Pass<'_> {
-    async fn run(&mut self, status: &VaultSecretStatus) -> Verdict {
-        if self.object.spec.suspend {
-            return Verdict::Suspended;
-        }
-        match self.steps(status).await {
-            Ok(verdict) | Err(verdict) => verdict,
-        }
-    }
-
-    async fn steps(&mut self, status: &VaultSecretStatus) -> Result<Verdict, Verdict> {
-        let (ctx, object) = (self.ctx, self.object);
-        let connection = resolve::permitted(&ctx.stores, object).map_err(Refusal::verdict)?;
-        let mut desired = Desired::from_spec(&object.spec).map_err(Refusal::verdict)?;
-        let mut observed = observe::recorded(ctx, object, &desired, status, self.entry);
-        for _ in 0..MOST_STEPS {
-            match plan::plan(&desired, &observed, ctx.settings.resync_interval) {
-                Plan::Settled(confirmed) => {
-                    return Ok(Verdict::Synced(self.settle(confirmed, status)));
-                }
-                Plan::Report {
-                    confirmed,
-                    drift,
-                    pending,
-                } => {
-                    return Ok(Verdict::Drifted {
-                        confirmed,
-                        drift,
-                        pending,
-                    });
-                }
-                Plan::Refuse(refusal) => return Err(refusal.verdict()),
-                Plan::ReadSource => {
-                    let value = self.read_source(&connection).await?;
-                    observed.evidence = observe::evidence(ctx, object, &observed, &value);
-                    desired.value = Value::Read(value);
-                }
-                Plan::Look => observed.remote = self.look(&connection, &desired, &observed)?,
-                Plan::ReadRemote { secret_id } => {
-                    observed.remote = self.read_remote(&connection, &secret_id).await?;
-                }
-                Plan::Patch(change) => {
-                    self.patch(&connection, &desired, &mut observed, change)
-                        .await?;
-                }
-            }
-        }
-        let message =
-            "The secret in Nairi keeps changing while it is being written. It is tried again.";
-        Err(self.blocked(
-            Refusal::new(Reason::ApiUnavailable, message).retried(Retry::Backoff),
-            Fields::NONE,
-        ))
-    }
-
-    /// Reads the value. An open gate whose slots are all taken is waited for first, so that the value is
-    /// read when it can be sent; at a closed one it may still turn out that there is nothing to send.
-    async fn read_source(&mut self, connection: &ConnectionId) -> Result<SecretString, Verdict> {
-        if let Ok(credential) = resolve::credential(self.ctx, connection)
-            && let Err(verdict @ Verdict::Waiting) = self.admit(&credential, Fields::NONE)
-        {
-            return Err(verdict);
-        }
-        let (value, version) = resolve::value(self.ctx, self.object)
-            .await
-            .map_err(|refusal| self.blocked(refusal, Fields::NONE))?;
-        self.read = Some(version);
-        Ok(value)
-    }
-
-    fn look(
-        &mut self,
-        connection: &ConnectionId,
-        desired: &Desired,
-        observed: &Observed,
-    ) -> Result<Remote, Verdict> {
-        let credential = self.admitted(connection, Fields::NONE)?;
-        let Some(permit) = self.permit.take() else {
-            return Err(Verdict::Waiting);
-        };
-        let bound = observed
-            .confirmed
-            .as_ref()
-            .map(|confirmed| confirmed.secret_id.as_str());
-        match self.ctx.vaults.look(
-            &credential,
-            permit,
-            &desired.target,
-            bound,
-            (self.key, self.due),
-        ) {
-            Look::Shown(remote) => Ok(remote),
-            Look::Awaited => Err(Verdict::Waiting),
-            Look::Failed(error) => Err(self.blocked(self.failure(&error), Fields::NONE)),
-        }
-    }
-
-    async fn read_remote(
-        &mut self,
-        connection: &ConnectionId,
-        secret_id: &str,
-    ) -> Result<Remote, Verdict> {
-        let credential = self.admitted(connection, Fields::NONE)?;
-        self.current()?;
-        match apply::read(self.ctx, self.request(&credential), secret_id).await {
-            Ok(secret) => Ok(Remote::Seen(secret)),
-            Err(error) if error.class() == Class::NotFound => Err(self.gone()),
-            Err(error) => Err(self.blocked(self.failure(&error), Fields::NONE)),
-        }
-    }
-
-    async fn patch(
-        &mut self,
-        connection: &ConnectionId,
-        desired: &Desired,
-        observed: &mut Observed,
-        change: Change,
-    ) -> Result<(), Verdict> {
-        let fields = change.fields;
-        let credential = self.admitted(connection, fields)?;
-        self.current()?;
-        let value = match (&desired.value, &self.read) {
-            (Value::Read(value), Some(version)) => {
-                let fingerprint =
-                    observe::fingerprint(self.ctx, self.object, &change.secret_id, value);
-                Some((value, fingerprint, version.clone()))
-            }
-            _ => None,
-        };
-        let content = Content {
-            value,
-            allowed_domains: desired.allowed_domains.as_ref(),
-        };
-        match apply::patch(self.ctx, self.request(&credential), change, content).await {
-            Ok(applied) => {
-                self.notes.extend(applied.notes);
-                self.confirmed = Some(applied.confirmed.clone());
-                if fields.value {
-                    observed.evidence = Evidence::Same;
-                }
-                observed.uncertain = observed.uncertain - fields;
-                observed.stale = false;
-                observed.remote = Remote::Seen(applied.answer);
-                observed.confirmed = Some(applied.confirmed);
-                Ok(())
-            }
-            Err(error) if error.class() == Class::NotFound => Err(self.gone()),
-            Err(error) => Err(self.blocked(self.failure(&error), fields)),
-        }
-    }
-
-    /// The API says that the secret is gone. One that was found by its environment key is looked for again,
-    /// once; one that was named by its id has to be named anew, or come back.
-    fn gone(&self) -> Verdict {
-        if self.object.spec.secret_id.is_none() && !self.entry.unbound {
-            self.ctx.ledger.unbound(self.uid, true);
-            self.ctx.queues.objects.wake(self.key.clone());
-            return Verdict::Waiting;
-        }
-        let message = format!(
-            "The secret is gone from vault {}: create it again in Nairi, or correct spec.secretId.",
-            self.object.spec.vault_id
-        );
-        let again = Retry::Every(self.ctx.settings.resync_interval);
-        Refusal::new(Reason::RemoteNotFound, message)
-            .retried(again)
-            .unbound()
-            .verdict()
-    }
-
-    /// The connection's key and a slot at its gate.
-    fn admitted(
-        &mut self,
-        connection: &ConnectionId,
-        pending: Fields,
-    ) -> Result<Credential, Verdict> {
-        let credential =
-            resolve::credential(self.ctx, connection).map_err(|verdict| match verdict {
-                Verdict::Blocked { refusal, .. } => self.blocked(refusal, pending),
-                verdict => verdict,
-            })?;
-        self.admit(&credential, pending)?;
-        Ok(credential)
-    }
-
-    fn admit(&mut self, credential: &Credential, pending: Fields) -> Result<(), Verdict> {
-        if self
-            .permit
-            .as_ref()
-            .is_some_and(|permit| permit.gate().key_id() == credential.gate.key_id())
-        {
-            return Ok(());
-        }
-        match credential.gate.admit(self.key, Instant::now()) {
-            Admission::Pass(permit) => {
-                self.permit = Some(permit);
-                Ok(())
-            }
-            Admission::Full => Err(Verdict::Waiting),
-            Admission::ClosedUntil(until) => Err(self.blocked(failure::throttled(until), pending)),
-            Admission::Unauthorized => Err(self.blocked(failure::unauthorized(), pending)),
-        }
-    }
-
-    /// Checks, right before something is sent, that the object is still the one we decided for, and permitted.
-    fn current(&self) -> Result<(), Verdict> {
-        let now = self.ctx.stores.objects.get(self.key);
-        let same = now.is_some_and(|now| {
-            let (then, now_meta) = (&self.object.metadata, &now.metadata);
-            then.uid == now_meta.uid
-                && then.generation == now_meta.generation
-                && now_meta.deletion_timestamp.is_none()
-                && resolve::permitted(&self.ctx.stores, &now).is_ok()
-        });
-        if same { Ok(()) } else { Err(Verdict::Outdated) }
-    }
-
-    /// The record of an object in sync. The source's version is refreshed only where status is written anyway.
-    fn settle(&self, mut confirmed: Confirmed, status: &VaultSecretStatus) -> Confirmed {
-        if let Some(version) = &self.read {
-            self.ctx.ledger.checked(self.uid, version);
-            if self.confirmed.is_some()
-                || status.observed_generation != self.object.metadata.generation
-            {
-                confirmed.source_version = Some(version.clone());
-            }
-        }
-        confirmed
-    }
-
-    fn request<'a>(&'a self, credential: &'a Credential) -> Request<'a> {
-        Request {
-            uid: self.uid,
-            vault_id: &self.object.spec.vault_id,
-            credential,
-            due: self.due,
-        }
-    }
-
-    fn failure(&self, error: &crate::nairi::Error) -> Refusal {
-        failure::refusal(
-            error,
-            &self.object.spec.vault_id,
-            self.ctx.settings.resync_interval,
-            Instant::now(),
-        )
-    }
-
-    fn blocked(&self, refusal: Refusal, pending: Fields) -> Verdict {
-        Verdict::Blocked {
-            refusal,
-            pending,
-            confirmed: self.confirmed.clone(),
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -162,12 +162,13 @@ async fn operate(args: Run, ending: watch::Receiver<bool>) -> Result<(), Error> 
         index: Index::default(),
         connections,
         ledger: Ledger::default(),
+        watch_namespaces: args.watch_namespaces,
         namespace,
         fingerprints: Arc::new(fingerprints),
         queues,
         metrics: Arc::new(metrics),
     });
-    for watching in watches::watches(&ctx, writers, &args.watch_namespaces) {
+    for watching in watches::watches(&ctx, writers) {
         parts.spawn(async move {
             watching.await;
             "a watch"
@@ -261,24 +262,27 @@ async fn work(ctx: &Arc<Context>, due: AllDue, concurrency: u16, ending: &watch:
     );
     tokio::join!(
         queue::drain(
+            ctx.queues.objects.clone(),
             due.objects.take_until(until_end()),
             objects,
             concurrency,
-            |object| reconcile::reconcile(object, Arc::clone(ctx)),
+            |object, since| reconcile::reconcile(object, since, Arc::clone(ctx)),
             panicked,
         ),
         queue::drain(
+            ctx.queues.connections.clone(),
             due.connections.take_until(until_end()),
             connections,
             CONNECTION_CONCURRENCY,
-            |connection| check::check(connection, Arc::clone(ctx)),
+            |connection, _| check::check(connection, Arc::clone(ctx)),
             panicked,
         ),
         queue::drain(
+            ctx.queues.cluster_connections.clone(),
             due.cluster_connections.take_until(until_end()),
             cluster_connections,
             CONNECTION_CONCURRENCY,
-            |connection| check::check(connection, Arc::clone(ctx)),
+            |connection, _| check::check(connection, Arc::clone(ctx)),
             panicked,
         ),
     );

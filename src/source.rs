@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use base64::{Engine as _, decoded_len_estimate, engine::general_purpose::STANDARD};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Client, Resource as _, core::Request};
 use serde::Deserialize;
@@ -114,13 +114,20 @@ fn decode(text: &str, key: &str) -> Option<Content> {
     }
     let Body { metadata, data } = serde_json::from_str(text).ok()?;
     let bytes = match data.as_ref().and_then(|data| data.get(key)) {
-        Some(encoded) => Some(STANDARD.decode(encoded).ok()?),
+        Some(encoded) => Some(decoded(encoded)?),
         None => None,
     };
     Some(Content {
         bytes,
         version: version(metadata.uid, metadata.resource_version),
     })
+}
+
+/// The content, in a buffer of just its size: one that had to shrink later would leave a copy behind.
+fn decoded(encoded: &str) -> Option<Vec<u8>> {
+    let mut buffer = Zeroizing::new(vec![0; decoded_len_estimate(encoded.len())]);
+    let length = STANDARD.decode_slice(encoded, &mut buffer).ok()?;
+    Some(buffer[..length].to_vec())
 }
 
 /// The form in which a Secret's version is kept in status.

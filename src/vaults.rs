@@ -47,6 +47,10 @@ struct Vault {
     latest: Option<List>,
     failures: u32,
     waiting: HashSet<Waiter>,
+    /// Answers that came while a list was under way: it may have missed them.
+    learned: Vec<RemoteSecret>,
+    /// The list under way may show a secret that the API has since said is gone.
+    doubted: bool,
 }
 
 struct List {
@@ -86,12 +90,12 @@ impl Vaults {
 
     /// Finds the secret that `target` names (or `bound`, the id it is bound to) for `waiter`, due since `since`.
     ///
-    /// A list that began before that may show a secret, but says nothing of one it lacks. `permit` is for the
-    /// list that has to be made then.
+    /// A list that began before that may show a secret, but says nothing of one it lacks. `permit` is taken
+    /// only for a list that has to be made then: whoever found a secret goes on with it.
     pub fn look(
         self: &Arc<Self>,
         credential: &Credential,
-        permit: Permit<Waiter>,
+        permit: &mut Option<Permit<Waiter>>,
         target: &Target,
         bound: Option<&str>,
         (waiter, since): (&Waiter, Instant),
@@ -107,11 +111,14 @@ impl Vaults {
                 Ok(secrets) => {
                     let shown = find(secrets, target, bound);
                     let conclusive = list.began >= since;
-                    let usable = matches!(shown, Remote::Seen(_)) && now < list.ended + FRESH;
+                    let usable = matches!(shown, Remote::Listed(_)) && now < list.ended + FRESH;
                     if conclusive || usable {
                         return Look::Shown(shown);
                     }
                 }
+                // Here the gate paces, and who is let through is to find out anew.
+                Err(error)
+                    if matches!(error.class(), Class::Unauthorized | Class::Throttled { .. }) => {}
                 Err(error) => {
                     if list.began >= since || now < list.ended + delay(error, vault.failures) {
                         return Look::Failed(error.clone());
@@ -120,10 +127,20 @@ impl Vaults {
             }
         }
         vault.waiting.insert(waiter.clone());
-        if !vault.listing {
+        if !vault.listing
+            && let Some(permit) = permit.take()
+        {
             vault.listing = true;
             let (vaults, credential) = (Arc::clone(self), credential.clone());
-            tokio::spawn(async move { vaults.list(id, credential, permit).await });
+            tokio::spawn(async move {
+                let listing = {
+                    let (vaults, id) = (Arc::clone(&vaults), id.clone());
+                    tokio::spawn(async move { vaults.list(id, credential, permit).await })
+                };
+                if listing.await.is_err() {
+                    vaults.abandon(&id);
+                }
+            });
         }
         Look::Awaited
     }
@@ -131,17 +148,30 @@ impl Vaults {
     /// Takes over what an answer showed of one secret, so that no list from before it is believed instead.
     pub fn learn(&self, credential: &Credential, vault_id: &str, answer: &RemoteSecret) {
         let id = (credential.gate.key_id(), vault_id.to_owned());
-        if let Some(Vault {
-            latest:
-                Some(List {
-                    outcome: Ok(secrets),
-                    ..
-                }),
-            ..
-        }) = self.known.lock().get_mut(&id)
-            && let Some(known) = secrets.iter_mut().find(|secret| secret.id == answer.id)
-        {
-            known.clone_from(answer);
+        let mut vaults = self.known.lock();
+        let Some(vault) = vaults.get_mut(&id) else {
+            return;
+        };
+        if let Some(Ok(secrets)) = vault.latest.as_mut().map(|list| list.outcome.as_mut()) {
+            replace(secrets, answer);
+        }
+        if vault.listing {
+            vault.learned.push(answer.clone());
+        }
+    }
+
+    /// The API says that the secret `secret_id` is gone: a list that shows it counts no more.
+    pub fn gone(&self, credential: &Credential, vault_id: &str, secret_id: &str) {
+        let id = (credential.gate.key_id(), vault_id.to_owned());
+        if let Some(vault) = self.known.lock().get_mut(&id) {
+            vault.doubted = vault.listing;
+            let shows = |list: &List| {
+                let secrets = list.outcome.as_deref().unwrap_or_default();
+                secrets.iter().any(|secret| secret.id == secret_id)
+            };
+            if vault.latest.as_ref().is_some_and(shows) {
+                vault.latest = None;
+            }
         }
     }
 
@@ -189,12 +219,33 @@ impl Vaults {
             } else {
                 vault.failures.saturating_add(1)
             };
-            vault.latest = Some(List {
+            let mut outcome = outcome;
+            for answer in vault.learned.drain(..) {
+                if let Ok(secrets) = &mut outcome {
+                    replace(secrets, &answer);
+                }
+            }
+            let doubted = std::mem::take(&mut vault.doubted) && outcome.is_ok();
+            vault.latest = (!doubted).then(|| List {
                 began,
                 ended: Instant::now(),
                 outcome,
             });
             vault.waiting.drain().collect()
+        };
+        for waiter in woken {
+            self.queue.wake(waiter);
+        }
+    }
+
+    /// The list panicked: those who wait for it try again.
+    fn abandon(&self, id: &(nairi::KeyId, String)) {
+        let woken: Vec<_> = match self.known.lock().get_mut(id) {
+            Some(vault) => {
+                vault.listing = false;
+                vault.waiting.drain().collect()
+            }
+            None => return,
         };
         for waiter in woken {
             self.queue.wake(waiter);
@@ -220,6 +271,12 @@ impl Vaults {
     }
 }
 
+fn replace(secrets: &mut [RemoteSecret], answer: &RemoteSecret) {
+    if let Some(known) = secrets.iter_mut().find(|secret| secret.id == answer.id) {
+        known.clone_from(answer);
+    }
+}
+
 impl Vault {
     fn is_idle(&self, now: Instant) -> bool {
         !self.listing
@@ -242,7 +299,7 @@ fn delay(error: &nairi::Error, failures: u32) -> Duration {
 }
 
 /// The secret that is bound, or that `target` names.
-fn find(secrets: &[RemoteSecret], target: &Target, bound: Option<&str>) -> Remote {
+pub(crate) fn find(secrets: &[RemoteSecret], target: &Target, bound: Option<&str>) -> Remote {
     let Target {
         vault_id: _,
         secret_id,
@@ -254,7 +311,7 @@ fn find(secrets: &[RemoteSecret], target: &Target, bound: Option<&str>) -> Remot
             (Some(secret), Some(key)) if secret.env_key != *key => {
                 Remote::Mismatch(secret.env_key.clone())
             }
-            (Some(secret), _) => Remote::Seen(secret.clone()),
+            (Some(secret), _) => Remote::Listed(secret.clone()),
         };
     }
     let mut named = secrets
@@ -262,7 +319,10 @@ fn find(secrets: &[RemoteSecret], target: &Target, bound: Option<&str>) -> Remot
         .filter(|secret| Some(&secret.env_key) == env_key.as_ref());
     match (named.next(), named.count()) {
         (None, _) => Remote::Absent,
-        (Some(secret), 0) => Remote::Seen(secret.clone()),
+        (Some(secret), 0) => Remote::Listed(secret.clone()),
         (Some(_), more) => Remote::Ambiguous(more + 1),
     }
 }
+
+#[cfg(test)]
+mod tests;

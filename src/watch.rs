@@ -40,13 +40,9 @@ use crate::{
     context::Context,
 };
 
-/// The watches of all kinds, in `namespaces` (none: in all). They end with the process.
+/// The watches of all kinds. They end with the process.
 #[must_use]
-pub fn watches(
-    ctx: &Arc<Context>,
-    writers: Writers,
-    namespaces: &[String],
-) -> Vec<BoxFuture<'static, ()>> {
+pub fn watches(ctx: &Arc<Context>, writers: Writers) -> Vec<BoxFuture<'static, ()>> {
     let Writers {
         objects,
         secrets,
@@ -55,10 +51,10 @@ pub fn watches(
         namespaces: spaces,
     } = writers;
     let client = &ctx.client;
-    let scopes: Vec<Option<String>> = if namespaces.is_empty() {
+    let scopes: Vec<Option<String>> = if ctx.watch_namespaces.is_empty() {
         vec![None]
     } else {
-        namespaces.iter().cloned().map(Some).collect()
+        ctx.watch_namespaces.iter().cloned().map(Some).collect()
     };
 
     let object_sources = each(&scopes, |scope| {

@@ -11,9 +11,10 @@ use zeroize::Zeroizing;
 
 use super::{Connection, ConnectionId, Credential, Known};
 use crate::{
-    api::{ConditionType, ConnectionReason, ConnectionStatus, Status, condition},
+    api::{ConditionType, ConnectionReason, ConnectionStatus, Grant, Status, condition},
     backoff,
     context::Context,
+    grants,
     nairi::{ApiKey, Class},
     reconcile::status,
     source,
@@ -32,6 +33,10 @@ struct Finding {
 /// Checks one connection and writes its status.
 pub async fn check<C: Connection>(connection: Arc<C>, ctx: Arc<Context>) -> Action {
     let id = connection.id();
+    if !concerns(&*connection, &ctx) {
+        ctx.connections.forget(&id);
+        return Action::await_change();
+    }
     let finding = match read_key(&*connection, &ctx).await {
         Ok(Ok(key)) => verify(&id, key, &ctx).await,
         Ok(Err(finding)) => {
@@ -61,6 +66,17 @@ pub async fn check<C: Connection>(connection: Arc<C>, ctx: Arc<Context>) -> Acti
     finding
         .again
         .map_or_else(Action::await_change, Action::requeue)
+}
+
+/// Whether an object that we watch could use the connection: an operator for some namespaces leaves those of
+/// others, and their keys, to whoever watches them.
+fn concerns(connection: &impl Connection, ctx: &Context) -> bool {
+    let granted = |grants: &[Grant]| {
+        let grant =
+            |namespace: &String| grants::concern(grants, namespace, &ctx.stores.labels(namespace));
+        ctx.watch_namespaces.iter().any(grant)
+    };
+    ctx.watch_namespaces.is_empty() || connection.grants().is_none_or(granted)
 }
 
 /// Reads the key, or says why it is unusable; the error is one of asking at all.

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::ConnectionId;
 use crate::{
-    api::{ClusterVaultConnection, ConnectionStatus, VaultConnection},
+    api::{ClusterVaultConnection, ConnectionStatus, Grant, VaultConnection},
     source::KeyOf,
 };
 
@@ -21,6 +21,8 @@ pub trait Connection:
     fn key(&self) -> KeyOf<'_>;
     /// Its status.
     fn status(&self) -> Option<&ConnectionStatus>;
+    /// Who else than its own namespace may use it; `None` where nobody else may.
+    fn grants(&self) -> Option<&[Grant]>;
     /// The API of its kind in its namespace.
     fn api(client: &Client, namespace: Option<&str>) -> Api<Self>;
 }
@@ -47,6 +49,10 @@ impl Connection for VaultConnection {
         self.status.as_ref()
     }
 
+    fn grants(&self) -> Option<&[Grant]> {
+        None
+    }
+
     fn api(client: &Client, namespace: Option<&str>) -> Api<Self> {
         Api::namespaced(client.clone(), namespace.unwrap_or_default())
     }
@@ -70,6 +76,10 @@ impl Connection for ClusterVaultConnection {
 
     fn status(&self) -> Option<&ConnectionStatus> {
         self.status.as_ref()
+    }
+
+    fn grants(&self) -> Option<&[Grant]> {
+        Some(&self.spec.grants)
     }
 
     fn api(client: &Client, _namespace: Option<&str>) -> Api<Self> {

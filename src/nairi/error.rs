@@ -62,6 +62,19 @@ impl Error {
         Self::new(Class::InvalidResponse, Some(200), sentence).maybe_applied_if(true)
     }
 
+    /// An error as any request may end with.
+    #[cfg(test)]
+    pub(crate) fn of_class(class: Class, sentence: &str) -> Self {
+        Self::new(class, None, sentence)
+    }
+
+    /// An answer by which the secret may go anywhere, though domains were sent: it is not believed to be in sync.
+    #[must_use]
+    pub fn lifts_the_restriction() -> Self {
+        let sentence = "the answer says that the secret may go anywhere, though domains were sent";
+        Self::new(Class::InvalidResponse, Some(200), sentence).maybe_applied_if(true)
+    }
+
     /// Only for requests that carry something: a read can't be applied.
     pub(super) fn maybe_applied_if(mut self, carried: bool) -> Self {
         self.maybe_applied = carried;

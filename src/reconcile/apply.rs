@@ -103,6 +103,9 @@ pub async fn patch(
     };
     let outcome = outcome.and_then(|answer| match &value {
         Some((value, ..)) if answer.repeats(value, known) => Err(Error::repeats_the_value()),
+        _ if allowed_domains.is_some_and(|sent| lifts(&answer, sent)) => {
+            Err(Error::lifts_the_restriction())
+        }
         _ => Ok(answer),
     });
     let answer = outcome.inspect_err(|error| {
@@ -112,6 +115,7 @@ pub async fn patch(
         ctx.connections.heed(to.credential, error);
     })?;
     ctx.ledger.answered(to.uid, doubt - fields);
+    ctx.ledger.unbound(to.uid, false);
     ctx.vaults.learn(to.credential, to.vault_id, &answer);
     ctx.metrics.patched(fields, to.due.elapsed());
 
@@ -156,12 +160,17 @@ pub async fn patch(
     })
 }
 
+fn lifts(answer: &RemoteSecret, sent: &[String]) -> bool {
+    is_unrestricted(&answer.allowed_domains) && !is_unrestricted(sent)
+}
+
 /// Asks for the secret's present state by the documented no-op, `PATCH {}`.
 ///
 /// # Errors
 /// The failed request.
 pub async fn read(ctx: &Context, to: Request<'_>, secret_id: &str) -> Result<RemoteSecret, Error> {
-    ctx.nairi
+    let answer = ctx
+        .nairi
         .patch_secret(
             &to.credential.key,
             to.vault_id,
@@ -169,5 +178,7 @@ pub async fn read(ctx: &Context, to: Request<'_>, secret_id: &str) -> Result<Rem
             &SecretPatch::default(),
         )
         .await
-        .inspect_err(|error| ctx.connections.heed(to.credential, error))
+        .inspect_err(|error| ctx.connections.heed(to.credential, error))?;
+    ctx.vaults.learn(to.credential, to.vault_id, &answer);
+    Ok(answer)
 }

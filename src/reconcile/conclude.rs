@@ -8,11 +8,13 @@ use kube_runtime::{controller::Action, events::EventType, reflector::ObjectRef};
 use tracing::{info, warn};
 
 use crate::{
-    api::{ConditionType, ManagedField, Status, VaultSecret, VaultSecretStatus, condition},
+    api::{ConditionType, ManagedField, Reason, Status, VaultSecret, VaultSecretStatus, condition},
     backoff,
     context::Context,
+    ledger::Ledger,
     reconcile::{
         apply::Note,
+        record::Confirmed,
         status::{self, ready_reason},
         verdict::{Refusal, Retry, Verdict},
     },
@@ -34,7 +36,6 @@ pub(super) async fn conclude(
     verdict: &Verdict,
     notes: &[Note],
 ) -> Action {
-    let next_action = next_action(ctx, uid, verdict);
     if matches!(verdict, Verdict::Synced(_) | Verdict::Drifted { .. })
         || matches!(
             verdict,
@@ -46,18 +47,21 @@ pub(super) async fn conclude(
     {
         ctx.ledger.unbound(uid, false);
     }
+    if matches!(verdict, Verdict::Synced(_) | Verdict::Drifted { .. }) {
+        ctx.ledger.settled(uid);
+    }
     let Some(next) = status::next(
         previous,
         object.metadata.generation,
         verdict,
         Timestamp::now(),
     ) else {
-        return next_action;
+        return next_action(&ctx.ledger, uid, verdict);
     };
     let written = write(ctx, object, uid, next).await;
     publish_notes(ctx, object, notes).await;
     match written {
-        Ok(()) => next_action,
+        Ok(()) => next_action(&ctx.ledger, uid, verdict),
         Err(error) => {
             let conflict = matches!(&error, kube::Error::Api(status) if status.is_conflict());
             if matches!(&error, kube::Error::Api(status) if status.is_not_found()) {
@@ -77,6 +81,24 @@ pub(super) async fn conclude(
     }
 }
 
+/// Keeps what the API `confirmed` in a pass whose `verdict` writes no status: the next pass writes it, and
+/// decides by it.
+pub(super) fn remember_unsaid(
+    ledger: &Ledger,
+    uid: &str,
+    previous: &VaultSecretStatus,
+    verdict: &Verdict,
+    confirmed: Option<&Confirmed>,
+) {
+    if let (Verdict::Waiting | Verdict::Unchecked(_) | Verdict::Outdated, Some(confirmed)) =
+        (verdict, confirmed)
+    {
+        let mut status = previous.clone();
+        confirmed.write_to(&mut status);
+        ledger.remember(uid, status, None);
+    }
+}
+
 /// Writes `next` where it differs from what the server shows; keeps it in the ledger until the cache shows it.
 async fn write(
     ctx: &Context,
@@ -84,13 +106,13 @@ async fn write(
     uid: &str,
     next: VaultSecretStatus,
 ) -> Result<(), kube::Error> {
-    // The cache may have moved on since the pass began.
+    // Asked in this order, as at the start of the pass: the cache may have moved on since.
+    let latest = ctx.ledger.entry(uid).latest;
     let cached = ctx.stores.objects.get(&ObjectRef::from_obj(object));
     let cached = cached
         .as_deref()
         .filter(|cached| cached.metadata.uid == object.metadata.uid)
         .unwrap_or(object);
-    let latest = ctx.ledger.entry(uid).latest;
     let (shown, resource_version) =
         match latest.and_then(|latest| Some((latest.status, latest.resource_version?))) {
             Some(written) => written,
@@ -132,16 +154,17 @@ async fn write(
 }
 
 /// When to look again, and the count of failures that decides how long that is.
-fn next_action(ctx: &Context, uid: &str, verdict: &Verdict) -> Action {
+fn next_action(ledger: &Ledger, uid: &str, verdict: &Verdict) -> Action {
     let retry = match verdict {
         Verdict::Waiting | Verdict::Outdated => return Action::await_change(),
+        Verdict::Unchecked(retry) => *retry,
         Verdict::Synced(_) | Verdict::Drifted { .. } | Verdict::Suspended => Retry::OnChange,
         Verdict::Blocked { refusal, .. } => refusal.retry,
     };
     if retry == Retry::Backoff {
-        return Action::requeue(backoff::jittered(backoff::delay(ctx.ledger.failed(uid))));
+        return Action::requeue(backoff::jittered(backoff::delay(ledger.failed(uid))));
     }
-    ctx.ledger.succeeded(uid);
+    ledger.succeeded(uid);
     match retry {
         Retry::OnChange | Retry::Backoff => Action::await_change(),
         Retry::Every(about) => Action::requeue(backoff::jittered(about)),
@@ -164,6 +187,9 @@ async fn announce(
     };
     if ready_reason(before) == Some(reason) {
         return;
+    }
+    if reason == Reason::DriftDetected {
+        ctx.metrics.drift_reported();
     }
     let message = condition::find(&now.conditions, ConditionType::Ready)
         .map_or("", |ready| ready.message.as_str());
@@ -221,3 +247,6 @@ async fn publish_notes(ctx: &Context, object: &VaultSecret, notes: &[Note]) {
             .await;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,6 +36,18 @@ pub struct Target {
     pub env_key: Option<String>,
 }
 
+impl Target {
+    /// What `spec` names.
+    #[must_use]
+    pub fn of(spec: &VaultSecretSpec) -> Self {
+        Self {
+            vault_id: spec.vault_id.clone(),
+            secret_id: spec.secret_id.clone(),
+            env_key: spec.env_key.clone(),
+        }
+    }
+}
+
 /// The declared value. Its text is in memory only while a reconcile needs it.
 #[derive(Debug)]
 pub enum Value {
@@ -72,10 +84,9 @@ impl Desired {
             }
         };
         if let Some(domains) = &spec.allowed_domains {
-            if let Some(bad) = domains
-                .iter()
-                .find(|d| d.contains(['/', '@', ':']) || d.contains(char::is_whitespace))
-            {
+            if let Some(bad) = domains.iter().find(|d| {
+                d.is_empty() || d.contains(['/', '@', ':']) || d.contains(char::is_whitespace)
+            }) {
                 return Err(Refusal::new(
                     Reason::Rejected,
                     format!(
@@ -91,11 +102,7 @@ impl Desired {
             }
         }
         Ok(Self {
-            target: Target {
-                vault_id: spec.vault_id.clone(),
-                secret_id: spec.secret_id.clone(),
-                env_key: spec.env_key.clone(),
-            },
+            target: Target::of(spec),
             value,
             allowed_domains: spec.allowed_domains.clone(),
             drift_policy: spec.drift_policy,
@@ -132,3 +139,6 @@ pub fn value(bytes: Vec<u8>, secret: &str, key: &str) -> Result<SecretString, Re
     }
     Ok(SecretString::from(text))
 }
+
+#[cfg(test)]
+mod tests;

@@ -49,3 +49,6 @@ pub fn unauthorized() -> Refusal {
         "Nairi refuses the API key of the connection (HTTP 401): put a valid key into the connection's Secret.",
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -26,6 +26,15 @@ impl Fields {
         self == Self::NONE
     }
 
+    /// The set of these fields.
+    #[must_use]
+    pub fn of(names: &[ManagedField]) -> Self {
+        Self {
+            value: names.contains(&ManagedField::Value),
+            allowed_domains: names.contains(&ManagedField::AllowedDomains),
+        }
+    }
+
     /// The names as users spell them in `spec`, for status and metrics.
     #[must_use]
     pub fn names(self) -> Vec<ManagedField> {

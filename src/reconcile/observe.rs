@@ -1,13 +1,11 @@
 //! What is known before a plan is made: our own record, the source's version, the declared value against the
-//! recorded fingerprint.
+//! recorded fingerprint. Pure.
 
-use kube::ResourceExt as _;
 use secrecy::SecretString;
 
 use crate::{
     api::{Status, VaultSecret, VaultSecretStatus},
-    context::Context,
-    fingerprint::Binding,
+    fingerprint::{Binding, FingerprintKey},
     ledger::Entry,
     reconcile::{
         desired::{Desired, Target},
@@ -17,14 +15,15 @@ use crate::{
     },
 };
 
-/// The record of `object` from `status`, nothing asked so far.
+/// The record of `object` from `status`, nothing asked so far. `source` is the version of the Secret that the
+/// value comes from, where that is known.
 #[must_use]
 pub fn recorded(
-    ctx: &Context,
     object: &VaultSecret,
     desired: &Desired,
     status: &VaultSecretStatus,
     entry: &Entry,
+    source: Option<&str>,
 ) -> Observed {
     let Target {
         vault_id: _,
@@ -38,26 +37,20 @@ pub fn recorded(
                 .is_none_or(|id| *id == confirmed.secret_id)
             && env_key.as_ref().is_none_or(|key| *key == confirmed.env_key)
     });
-    let source = object.spec.source_secret().and_then(|name| {
-        ctx.stores
-            .secret_version(&object.namespace().unwrap_or_default(), name)
-    });
     let known = entry
         .checked_source
         .as_ref()
         .or(status.source_version.as_ref());
-    let moved = source.is_none() || source.as_ref() != known;
+    let moved =
+        desired.value.is_managed() && (source.is_none() || source != known.map(String::as_str));
     let settled = ready_reason(status).is_some_and(|reason| reason.status() == Status::True);
     let respecified = status.observed_generation != object.metadata.generation;
+    let changed = moved || respecified || !settled;
     Observed {
         remote: Remote::Unasked,
         evidence: Evidence::NotRead,
-        stale: moved
-            || respecified
-            || !settled
-            || entry.uncertain.value
-            || status.value_fingerprint.is_none(),
-        unwatched: moved && entry.checked_source.is_none() && known.is_some(),
+        stale: changed || entry.uncertain.value || status.value_fingerprint.is_none(),
+        unwatched: changed && !entry.watched,
         uncertain: entry.uncertain,
         confirmed,
     }
@@ -66,7 +59,7 @@ pub fn recorded(
 /// `value` against what was last sent, for the secret that is bound or was found.
 #[must_use]
 pub fn evidence(
-    ctx: &Context,
+    fingerprints: &FingerprintKey,
     object: &VaultSecret,
     observed: &Observed,
     value: &SecretString,
@@ -78,7 +71,9 @@ pub fn evidence(
         ))
     });
     match recorded {
-        Some((secret_id, recorded)) if fingerprint(ctx, object, secret_id, value) == *recorded => {
+        Some((secret_id, recorded))
+            if fingerprint(fingerprints, object, secret_id, value) == *recorded =>
+        {
             Evidence::Same
         }
         _ => Evidence::Changed,
@@ -88,13 +83,13 @@ pub fn evidence(
 /// The fingerprint of `value` for `object` and that remote secret.
 #[must_use]
 pub fn fingerprint(
-    ctx: &Context,
+    fingerprints: &FingerprintKey,
     object: &VaultSecret,
     secret_id: &str,
     value: &SecretString,
 ) -> String {
     let uid = object.metadata.uid.as_deref().unwrap_or_default();
-    ctx.fingerprints.of(
+    fingerprints.of(
         Binding {
             uid,
             vault_id: &object.spec.vault_id,

@@ -28,10 +28,38 @@ pub struct Observed {
     pub evidence: Evidence,
     /// Whether the value's source has to be read before "nothing to do" can be said.
     pub stale: bool,
-    /// Whether the source moved while no process of ours was watching: a PATCH may have been cut off then.
+    /// Whether anything changed while no process of ours was watching: a PATCH may have been cut off then.
     pub unwatched: bool,
     /// Fields of earlier PATCHes whose answers were lost.
     pub uncertain: Fields,
+}
+
+impl Observed {
+    /// Takes over what the secret itself answered. What others left there is kept in the record, so that it is not
+    /// forgotten when the pass ends before it was put right; says whether it is news.
+    pub fn saw(&mut self, desired: &Desired, answer: RemoteSecret) -> bool {
+        let mut news = false;
+        if let Some(confirmed) = &mut self.confirmed {
+            let drift = drift(confirmed, Some(&answer));
+            let foreign = managed(desired) & drifted(&drift);
+            let kept = keep(drift, foreign);
+            news = kept != confirmed.drift;
+            confirmed.drift = kept;
+        }
+        self.remote = Remote::Seen(answer);
+        news
+    }
+
+    /// Takes over what a PATCH of `fields` was answered.
+    pub fn patched(&mut self, fields: Fields, answer: RemoteSecret, confirmed: Confirmed) {
+        if fields.value {
+            self.evidence = Evidence::Same;
+        }
+        self.uncertain = self.uncertain - fields;
+        self.stale = false;
+        self.remote = Remote::Seen(answer);
+        self.confirmed = Some(confirmed);
+    }
 }
 
 /// What the remote showed.
@@ -39,7 +67,9 @@ pub struct Observed {
 pub enum Remote {
     /// It was not asked.
     Unasked,
-    /// The secret that `spec` names.
+    /// The secret that `spec` names, as a list shows it: it may lag behind.
+    Listed(RemoteSecret),
+    /// The secret that `spec` names, as itself answered.
     Seen(RemoteSecret),
     /// The vault has no such secret.
     Absent,
@@ -111,7 +141,7 @@ pub struct Change {
 pub fn plan(desired: &Desired, observed: &Observed, look_again: Duration) -> Plan {
     let seen = match (&observed.remote, &observed.confirmed) {
         (Remote::Unasked, _) => None,
-        (Remote::Seen(secret), _) => Some(secret),
+        (Remote::Listed(secret) | Remote::Seen(secret), _) => Some(secret),
         // A list is weak evidence: a bound id is asked itself before it counts as gone.
         (Remote::Absent, Some(confirmed)) => return confirmed.ask(),
         (missing, _) => {
@@ -121,21 +151,29 @@ pub fn plan(desired: &Desired, observed: &Observed, look_again: Duration) -> Pla
     };
     match (&observed.confirmed, seen) {
         (Some(confirmed), seen) => bound(desired, observed, confirmed, seen),
-        (None, Some(secret)) => found(desired, observed.evidence, secret),
+        (None, Some(secret)) => found(desired, observed, secret),
         (None, None) => Plan::Look,
     }
 }
 
 /// The first sync of a secret that was just found: its value is unknown, so it is sent; its domains are
-/// known, so they go along only if they differ.
-fn found(desired: &Desired, evidence: Evidence, secret: &RemoteSecret) -> Plan {
+/// known, so they go along only if they differ, or if a lost PATCH may have changed them since they were seen.
+fn found(desired: &Desired, observed: &Observed, secret: &RemoteSecret) -> Plan {
     let Desired {
         target: _,
         value,
         allowed_domains,
         drift_policy: _,
     } = desired;
-    if value.is_managed() && evidence == Evidence::NotRead {
+    let Observed {
+        confirmed: _,
+        remote: _,
+        evidence,
+        stale: _,
+        unwatched: _,
+        uncertain,
+    } = observed;
+    if value.is_managed() && *evidence == Evidence::NotRead {
         return Plan::ReadSource;
     }
     let fields = Fields {
@@ -143,7 +181,7 @@ fn found(desired: &Desired, evidence: Evidence, secret: &RemoteSecret) -> Plan {
         allowed_domains: allowed_domains
             .as_ref()
             .is_some_and(|domains| !same_domains(domains, &secret.allowed_domains)),
-    };
+    } | (*uncertain & managed(desired));
     let adopted = allowed_domains.as_ref().filter(|_| !fields.allowed_domains);
     let before = Confirmed::found(secret, adopted);
     if fields.is_empty() {
@@ -168,71 +206,82 @@ fn bound(
 ) -> Plan {
     let Desired {
         target: _,
-        value,
+        value: _,
         allowed_domains,
         drift_policy,
     } = desired;
     let Observed {
         confirmed: _,
-        remote: _,
+        remote,
         evidence,
         stale,
         unwatched,
         uncertain,
     } = observed;
-    let managed = Fields {
-        value: value.is_managed(),
-        allowed_domains: allowed_domains.is_some(),
-    };
+    let managed = managed(desired);
     let read = *evidence != Evidence::NotRead;
     if managed.value && !read && *stale {
         return Plan::ReadSource;
     }
-    let applied = confirmed.applied_domains.as_ref();
+    // Domains that were not managed until now are compared with what is there, once that was seen.
+    let applied =
+        (confirmed.applied_domains.as_ref()).or(seen.map(|secret| &secret.allowed_domains));
     let own = Fields {
         value: *evidence == Evidence::Changed,
         allowed_domains: allowed_domains
             .as_ref()
             .is_some_and(|domains| applied.is_none_or(|applied| !same_domains(domains, applied))),
     } | (*uncertain & managed);
-    let drift = drift(confirmed, seen);
+    let mut drift = drift(confirmed, seen);
+    let answered = matches!(remote, Remote::Seen(_));
+    let known = drift == confirmed.drift.clone().unwrap_or_default();
+    if seen.is_some() && !answered && !known {
+        // A list may be older than our own last PATCH: it alone changes nothing.
+        return confirmed.ask();
+    }
+    if confirmed.applied_domains.is_none() {
+        drift.allowed_domains = None;
+    }
     let foreign = managed & drifted(&drift);
     let (send, left) = match drift_policy {
         DriftPolicy::Correct => (own | foreign, Fields::NONE),
         DriftPolicy::Report => (own, foreign - own),
     };
-    let leaves = Drift {
-        updated_at: drift.updated_at.clone().filter(|_| left.value),
-        allowed_domains: drift.allowed_domains.filter(|_| left.allowed_domains),
-    };
+    let foreign_updated_at = drift.updated_at.clone();
+    let leaves = keep(drift, left);
     if send.value && !read {
         return Plan::ReadSource;
     }
     if !send.is_empty() {
-        let hides_a_foreign_write = managed.value && !send.value && seen.is_none();
+        let hides_a_foreign_write = managed.value && !send.value && !answered;
         if hides_a_foreign_write {
             return confirmed.ask();
         }
         return Plan::Patch(Change {
             secret_id: confirmed.secret_id.clone(),
             fields: send,
-            corrects: send & foreign,
-            foreign_updated_at: drift.updated_at,
-            leaves: (!left.is_empty()).then_some(leaves),
+            // What moved may be the trace of our own lost PATCH.
+            corrects: if uncertain.is_empty() {
+                send & foreign
+            } else {
+                Fields::NONE
+            },
+            foreign_updated_at,
+            leaves,
             before: confirmed.clone(),
         });
     }
-    if !left.is_empty() {
+    if let Some(drift) = leaves {
         return Plan::Report {
-            confirmed: confirmed.clone(),
-            drift: leaves,
+            confirmed: settled(confirmed, seen, allowed_domains.as_ref(), managed),
+            drift,
             pending: left,
         };
     }
-    if *unwatched && read && seen.is_none() {
+    if *unwatched && seen.is_none() {
         return Plan::Look;
     }
-    Plan::Settled(settled(confirmed, seen, managed))
+    Plan::Settled(settled(confirmed, seen, allowed_domains.as_ref(), managed))
 }
 
 impl Confirmed {
@@ -240,6 +289,22 @@ impl Confirmed {
         Plan::ReadRemote {
             secret_id: self.secret_id.clone(),
         }
+    }
+}
+
+/// What of `drift` is about `fields`.
+fn keep(drift: Drift, fields: Fields) -> Option<Drift> {
+    let kept = Drift {
+        updated_at: drift.updated_at.filter(|_| fields.value),
+        allowed_domains: drift.allowed_domains.filter(|_| fields.allowed_domains),
+    };
+    (kept != Drift::default()).then_some(kept)
+}
+
+fn managed(desired: &Desired) -> Fields {
+    Fields {
+        value: desired.value.is_managed(),
+        allowed_domains: desired.allowed_domains.is_some(),
     }
 }
 
@@ -265,28 +330,39 @@ fn drift(confirmed: &Confirmed, seen: Option<&RemoteSecret>) -> Drift {
     }
 }
 
-/// The record of an object in sync: what is no longer managed is forgotten, what the remote shows of
-/// unmanaged parts is taken over.
-fn settled(confirmed: &Confirmed, seen: Option<&RemoteSecret>, managed: Fields) -> Confirmed {
+/// The record of an object with nothing left to send: what is no longer managed is forgotten, what the remote
+/// shows of unmanaged parts is taken over where it says anything new, `declared` domains that were there
+/// already count as applied.
+fn settled(
+    confirmed: &Confirmed,
+    seen: Option<&RemoteSecret>,
+    declared: Option<&Vec<String>>,
+    managed: Fields,
+) -> Confirmed {
     let mut record = confirmed.clone();
     record.drift = None;
     if !managed.value {
         record.value_fingerprint = None;
         record.source_version = None;
-        if let Some(seen) = seen {
+        if let Some(seen) = seen
+            && !same_instant(&seen.updated_at, &record.updated_at)
+        {
             record.updated_at.clone_from(&seen.updated_at);
         }
     }
-    if !managed.allowed_domains {
-        record.applied_domains = None;
-        if let Some(seen) = seen {
+    if !managed.allowed_domains || record.applied_domains.is_none() {
+        record.applied_domains = declared.cloned();
+        if let Some(seen) = seen
+            && !same_domains(&seen.allowed_domains, &record.allowed_domains)
+        {
             record.allowed_domains.clone_from(&seen.allowed_domains);
         }
     }
     record
 }
 
-fn not_found(target: &Target, remote: &Remote) -> Refusal {
+/// The refusal of a secret that is not to be found as `target` names it.
+pub(super) fn not_found(target: &Target, remote: &Remote) -> Refusal {
     let Target {
         vault_id,
         secret_id,
@@ -314,3 +390,6 @@ fn not_found(target: &Target, remote: &Remote) -> Refusal {
         .unbound(),
     }
 }
+
+#[cfg(test)]
+mod tests;

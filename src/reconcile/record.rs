@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::{
     api::{Drift, LastPatch, VaultSecretStatus},
-    nairi::RemoteSecret,
+    nairi::{RemoteSecret, same_domains},
     reconcile::fields::Fields,
 };
 
@@ -115,18 +115,18 @@ impl Confirmed {
 
     /// The record after the API answered a PATCH.
     ///
-    /// Managed domains that were not in the body keep their recorded form, so that a foreign change which
-    /// the answer shows is still a difference to the next plan.
+    /// Managed domains that were not in the body keep their recorded form, and a foreign change which the answer
+    /// shows becomes recorded drift, so that it is a difference to the next plan, and to the next pass.
     #[must_use]
     pub fn after_patch(self, answer: &RemoteSecret, sent: &Sent) -> Self {
         let mut drift = sent.leaves.clone().or(self.drift).unwrap_or_default();
         if sent.fields.value {
             drift.updated_at = None;
         }
-        if sent.fields.allowed_domains {
-            drift.allowed_domains = None;
-        }
         let keeps_domains = self.applied_domains.is_some() && !sent.fields.allowed_domains;
+        drift.allowed_domains = (keeps_domains
+            && !same_domains(&answer.allowed_domains, &self.allowed_domains))
+        .then(|| answer.allowed_domains.clone());
         Self {
             secret_id: answer.id.clone(),
             env_key: answer.env_key.clone(),

@@ -42,10 +42,7 @@ pub fn permitted(stores: &Stores, object: &VaultSecret) -> Result<ConnectionId, 
                 .cluster_connections
                 .get(&ObjectRef::new(name))
                 .ok_or_else(missing)?;
-            let space = stores.namespaces.get(&ObjectRef::new(&namespace));
-            let labels = space
-                .and_then(|space| space.metadata.labels.clone())
-                .unwrap_or_default();
+            let labels = stores.labels(&namespace);
             let vault_id = &object.spec.vault_id;
             if !grants::permit(&connection.spec.grants, &namespace, &labels, vault_id) {
                 let message = format!(

@@ -81,6 +81,8 @@ pub fn next(
             say.ready(*reason, message);
         }
         Verdict::Suspended => {
+            // What was said stays, and with it what it is about.
+            pending_fields = Fields::of(&status.pending_fields);
             say.set(
                 ConditionType::Suspended,
                 Status::True,
@@ -93,7 +95,7 @@ pub fn next(
             condition::remove(&mut say.all, ConditionType::Reconciling);
             condition::remove(&mut say.all, ConditionType::Stalled);
         }
-        Verdict::Waiting | Verdict::Outdated => return None,
+        Verdict::Waiting | Verdict::Unchecked(_) | Verdict::Outdated => return None,
     }
     status.pending_fields = pending_fields.names();
     status.observed_generation = generation;
@@ -153,6 +155,21 @@ impl Conditions {
             }
         }
     }
+}
+
+/// What `refusal`, of a question that could not be asked or answered, means for an object with this status: one
+/// in sync is left alone.
+#[must_use]
+pub fn unanswered(
+    status: &VaultSecretStatus,
+    generation: Option<i64>,
+    refusal: Refusal,
+) -> Verdict {
+    let in_sync = ready_reason(status) == Some(Reason::Synced);
+    if in_sync && status.observed_generation == generation {
+        return Verdict::Unchecked(refusal.retry);
+    }
+    refusal.verdict()
 }
 
 /// The reason on `Ready`, where there is one on the closed list.
@@ -220,3 +237,6 @@ fn merge_patch(from: &Value, to: &Value) -> Value {
     });
     Value::Object(removed.chain(changed).collect::<Map<_, _>>())
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,6 +36,8 @@ pub enum Verdict {
     Suspended,
     /// Nothing is known yet, and whatever will make it known wakes the object: status stays as it is.
     Waiting,
+    /// An object in sync could not be looked after: its status stays as it is.
+    Unchecked(Retry),
     /// The object changed or went away while we worked: whatever did that has queued it again.
     Outdated,
 }

@@ -123,4 +123,11 @@ pub(super) fn namespace_changed(ctx: &Context, change: &Change<'_, PartialObject
     for object in ctx.stores.objects.state_filter(concerned) {
         ctx.queues.objects.wake(ObjectRef::from_obj(&*object));
     }
+    if !ctx.watch_namespaces.is_empty() {
+        // A connection may concern us by this label only.
+        for connection in ctx.stores.cluster_connections.state() {
+            let connection = ObjectRef::from_obj(&*connection);
+            ctx.queues.cluster_connections.wake(connection);
+        }
+    }
 }

@@ -261,3 +261,6 @@ impl<K: Resource<DynamicType = ()>> Listing<K> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
 //! What the watches keep of each kind.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::core::PartialObjectMeta;
 use kube_runtime::reflector::{ObjectRef, Store, store::Writer};
@@ -68,9 +70,20 @@ impl Stores {
         );
     }
 
-    /// Whether a Secret of that name is known, and its uid and resourceVersion.
+    /// The labels of a namespace; none while it is not known.
     #[must_use]
-    pub fn secret_version(&self, namespace: &str, name: &str) -> Option<String> {
+    pub fn labels(&self, namespace: &str) -> BTreeMap<String, String> {
+        let space = self.namespaces.get(&ObjectRef::new(namespace));
+        space
+            .and_then(|space| space.metadata.labels.clone())
+            .unwrap_or_default()
+    }
+
+    /// uid and resourceVersion of the Secret that the value of `object` comes from, where it is known.
+    #[must_use]
+    pub fn source_version(&self, object: &VaultSecret) -> Option<String> {
+        let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
+        let name = object.spec.source_secret()?;
         let secret = self.secrets.get(&ObjectRef::new(name).within(namespace))?;
         Some(source::version(
             secret.metadata.uid.as_deref()?,

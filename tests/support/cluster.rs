@@ -45,7 +45,7 @@ struct About {
 /// however that ends.
 #[derive(Debug)]
 struct Supervisor {
-    _process: Child,
+    process: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
 }
@@ -128,7 +128,7 @@ impl Cluster {
         let mut supervisor = Supervisor {
             input: process.stdin.take().expect("piped"),
             output: BufReader::new(process.stdout.take().expect("piped")),
-            _process: process,
+            process,
         };
         let line = supervisor.line();
         let about: About = serde_json::from_str(&line)
@@ -165,6 +165,11 @@ impl Cluster {
     /// The kubeconfig of a cluster administrator.
     pub fn kubeconfig(&self) -> &Path {
         &self.about.kubeconfig
+    }
+
+    /// The program kubectl.
+    pub fn kubectl_program(&self) -> &Path {
+        &self.about.kubectl
     }
 
     /// A folder for files of this process; it outlives the process for an hour.
@@ -232,6 +237,17 @@ impl Cluster {
             self.run_helm(&args)
         })
         .await
+    }
+
+    /// Stops it, and returns once nothing of it runs. Tests leave it to end with their process.
+    pub async fn end(&'static self) {
+        blocking(|| {
+            let mut supervisor = self.supervisor();
+            let pid = supervisor.process.id().to_string();
+            let _ = Command::new("kill").args(["-TERM", &pid]).status();
+            let _ = supervisor.process.wait();
+        })
+        .await;
     }
 
     /// Stops a program: what is connected is cut off, and new connections are refused.

@@ -460,7 +460,7 @@ impl Drop for World {
 }
 
 /// Makes the namespaces and the operator's rights, and returns a kubeconfig with them.
-async fn prepare(
+pub async fn prepare(
     cluster: &'static Cluster,
     client: &Client,
     namespace: &str,

@@ -1,0 +1,162 @@
+//! Whatever happens, in whatever order: it ends in the declared state and a true status, and nothing is sent
+//! without a reason.
+
+use proptest::prelude::*;
+
+use super::{Fault, StatusFault, World, domains, pass, quiet::switches};
+use crate::{
+    api::{DriftPolicy, Reason},
+    reconcile::{status::ready_reason, verdict::Verdict},
+};
+
+#[derive(Clone, Debug)]
+enum Happening {
+    Rotate(u8),
+    Touch,
+    Domains(Option<u8>),
+    ManageValue(bool),
+    Policy(bool),
+    CatchUp,
+    Restart,
+    Pass(Vec<Fault>, StatusFault, bool),
+    Outsider(Option<u8>, Option<u8>),
+    ListsLag(bool),
+}
+
+fn happening(outsiders: bool) -> impl Strategy<Value = Happening> {
+    let fault = prop_oneof![
+        3 => Just(Fault::None),
+        1 => Just(Fault::Outdated),
+        1 => Just(Fault::Refused),
+        1 => Just(Fault::LostBefore),
+        2 => Just(Fault::LostAfter),
+    ];
+    let status_fault = prop_oneof![
+        4 => Just(StatusFault::None),
+        1 => Just(StatusFault::NotWritten),
+        1 => Just(StatusFault::LostAfter),
+        2 => Just(StatusFault::Crash),
+    ];
+    prop_oneof![
+        2 => (0..3u8).prop_map(Happening::Rotate),
+        1 => Just(Happening::Touch),
+        2 => prop::option::weighted(0.8, 0..4u8).prop_map(Happening::Domains),
+        1 => any::<bool>().prop_map(Happening::ManageValue),
+        1 => any::<bool>().prop_map(Happening::Policy),
+        1 => Just(Happening::CatchUp),
+        1 => Just(Happening::Restart),
+        6 => (prop::collection::vec(fault, 0..4), status_fault, any::<bool>())
+            .prop_map(|(faults, status, sweep)| Happening::Pass(faults, status, sweep)),
+        u32::from(outsiders) => (prop::option::of(0..2u8), prop::option::of(0..2u8))
+            .prop_map(|(value, choice)| Happening::Outsider(value, choice)),
+        u32::from(outsiders) => any::<bool>().prop_map(Happening::ListsLag),
+    ]
+}
+
+fn happen(world: &mut World, happenings: Vec<Happening>) {
+    for happening in happenings {
+        world.trace.push(format!("{happening:?}"));
+        match happening {
+            Happening::Rotate(content) => world.rotate(content),
+            Happening::Touch => world.touch_source(),
+            Happening::Domains(choice) => {
+                world.respecify(|spec| spec.allowed_domains = choice.map(domains));
+            }
+            Happening::ManageValue(managed) => world.manage_value(managed),
+            Happening::Policy(report) => world.respecify(|spec| {
+                spec.drift_policy = if report {
+                    DriftPolicy::Report
+                } else {
+                    DriftPolicy::Correct
+                };
+            }),
+            Happening::CatchUp => world.catch_up(),
+            Happening::Restart => world.restart(),
+            Happening::Pass(faults, status, sweep) => {
+                let ended = pass(world, &faults, status, sweep);
+                assert!(
+                    ended.steps <= 6,
+                    "{} steps: {:#?}",
+                    ended.steps,
+                    world.trace
+                );
+            }
+            Happening::ListsLag(lags) => world.lag(lags),
+            Happening::Outsider(value, choice) => world.outsider(value, choice),
+        }
+        world.forget_unmanaged();
+    }
+}
+
+/// Lets everything come to rest, with sweeps where others wrote, and looks how it is then.
+fn rest(world: &mut World, sweep: bool) {
+    world.trace.push("rest".into());
+    world.lag(false);
+    for _ in 0..3 {
+        world.catch_up();
+        pass(world, &[], StatusFault::None, sweep);
+    }
+    world.catch_up();
+    let (writes, sent) = (world.status_writes, world.sent.len());
+    let verdict = pass(world, &[], StatusFault::None, sweep).verdict;
+    assert_eq!(
+        (writes, sent),
+        (world.status_writes, world.sent.len()),
+        "no rest: {:#?}",
+        world.trace
+    );
+    let reason = ready_reason(&world.cache.0);
+    match verdict {
+        Verdict::Synced(confirmed) => {
+            assert!(world.as_declared(), "{:?} {:#?}", world.remote, world.trace);
+            assert_eq!(reason, Some(Reason::Synced));
+            assert_eq!(
+                world.cache.0.updated_at.as_deref(),
+                Some(&*confirmed.updated_at)
+            );
+            if sweep {
+                assert!(
+                    crate::nairi::same_instant(&confirmed.updated_at, &world.answer().updated_at),
+                    "{:#?}",
+                    world.trace
+                );
+                assert!(
+                    crate::nairi::same_domains(&confirmed.allowed_domains, &world.remote.domains),
+                    "{:#?}",
+                    world.trace
+                );
+            }
+        }
+        Verdict::Drifted { .. } => {
+            assert!(
+                world.policy() == DriftPolicy::Report && (sweep || world.may_mistake_its_own()),
+                "{:#?}",
+                world.trace
+            );
+            assert_eq!(reason, Some(Reason::DriftDetected));
+        }
+        other => panic!("{other:?} at rest: {:#?}", world.trace),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
+
+    /// Without others every history heals by what the operator itself remembers; no list is needed.
+    #[test]
+    fn nothing_of_our_own_is_lost(switches in switches(), history in prop::collection::vec(happening(false), 0..25)) {
+        let mut world = World::new(switches);
+        happen(&mut world, history);
+        rest(&mut world, false);
+    }
+
+    /// With others, a list shows what they did, and the policy decides.
+    #[test]
+    fn whatever_others_do_the_next_sweep_puts_it_right(
+        switches in switches(), history in prop::collection::vec(happening(true), 0..25),
+    ) {
+        let mut world = World::new(switches);
+        happen(&mut world, history);
+        rest(&mut world, true);
+    }
+}

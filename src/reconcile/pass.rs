@@ -1,0 +1,325 @@
+//! One pass: asks `plan` for the next step and takes it, until nothing is left to do.
+
+use std::time::Instant;
+
+use kube_runtime::reflector::ObjectRef;
+use secrecy::SecretString;
+
+use super::{
+    apply::{self, Content, Note, Request},
+    desired::{Desired, Target, Value},
+    failure,
+    fields::Fields,
+    observe,
+    plan::{self, Change, Observed, Plan, Remote},
+    record::Confirmed,
+    resolve, status,
+    verdict::{Refusal, Retry, Verdict},
+};
+use crate::{
+    api::{Reason, VaultSecret, VaultSecretStatus},
+    connections::{ConnectionId, Credential},
+    context::Context,
+    ledger::Entry,
+    nairi::{self, Admission, Class, Permit, RemoteSecret},
+    vaults::Look,
+};
+
+/// More steps than any object needs: look, read, ask, patch, and patch what the answer showed.
+pub(super) const MOST_STEPS: usize = 10;
+
+/// One pass along the straight line.
+pub(super) struct Pass<'a> {
+    pub(super) ctx: &'a Context,
+    pub(super) object: &'a VaultSecret,
+    pub(super) key: &'a ObjectRef<VaultSecret>,
+    pub(super) uid: &'a str,
+    pub(super) entry: &'a Entry,
+    pub(super) due: Instant,
+    pub(super) permit: Option<Permit<ObjectRef<VaultSecret>>>,
+    /// The version of the Secret the value was read from.
+    pub(super) read: Option<String>,
+    /// What the API confirmed in this pass.
+    pub(super) confirmed: Option<Confirmed>,
+    pub(super) notes: Vec<Note>,
+}
+
+impl Pass<'_> {
+    pub(super) async fn run(&mut self, status: &VaultSecretStatus) -> Verdict {
+        if self.object.spec.suspend {
+            return Verdict::Suspended;
+        }
+        match self.steps(status).await {
+            Ok(verdict) | Err(verdict) => verdict,
+        }
+    }
+
+    async fn steps(&mut self, status: &VaultSecretStatus) -> Result<Verdict, Verdict> {
+        let (ctx, object) = (self.ctx, self.object);
+        let connection = resolve::permitted(&ctx.stores, object).map_err(Refusal::verdict)?;
+        let mut desired = Desired::from_spec(&object.spec).map_err(Refusal::verdict)?;
+        let source = ctx.stores.source_version(object);
+        let mut observed =
+            observe::recorded(object, &desired, status, self.entry, source.as_deref());
+        for _ in 0..MOST_STEPS {
+            match plan::plan(&desired, &observed, ctx.settings.resync_interval) {
+                Plan::Settled(confirmed) => {
+                    return Ok(Verdict::Synced(self.settle(confirmed, status)));
+                }
+                Plan::Report {
+                    confirmed,
+                    drift,
+                    pending,
+                } => {
+                    return Ok(Verdict::Drifted {
+                        confirmed,
+                        drift,
+                        pending,
+                    });
+                }
+                Plan::Refuse(refusal) => return Err(refusal.verdict()),
+                Plan::ReadSource => {
+                    let value = self.read_source(&connection).await?;
+                    observed.evidence =
+                        observe::evidence(&ctx.fingerprints, object, &observed, &value);
+                    desired.value = Value::Read(value);
+                }
+                Plan::Look => {
+                    observed.remote = self
+                        .look(&connection, &desired, &observed)
+                        .map_err(|verdict| self.unless_in_sync(status, verdict))?;
+                }
+                Plan::ReadRemote { secret_id } => {
+                    let answer = self
+                        .read_remote(&connection, &secret_id)
+                        .await
+                        .map_err(|verdict| self.unless_in_sync(status, verdict))?;
+                    if observed.saw(&desired, answer) {
+                        self.confirmed.clone_from(&observed.confirmed);
+                    }
+                }
+                Plan::Patch(change) => {
+                    self.patch(&connection, &desired, &mut observed, change)
+                        .await?;
+                }
+            }
+        }
+        let message =
+            "The secret in Nairi keeps changing while it is being written. It is tried again.";
+        Err(self.blocked(
+            Refusal::new(Reason::ApiUnavailable, message).retried(Retry::Backoff),
+            Fields::NONE,
+        ))
+    }
+
+    /// Reads the value. An open gate whose slots are all taken is waited for first, so that the value is
+    /// read when it can be sent; at a closed one it may still turn out that there is nothing to send.
+    async fn read_source(&mut self, connection: &ConnectionId) -> Result<SecretString, Verdict> {
+        if let Ok(credential) = resolve::credential(self.ctx, connection)
+            && let Err(verdict @ Verdict::Waiting) = self.admit(&credential, Fields::NONE)
+        {
+            return Err(verdict);
+        }
+        let (value, version) = resolve::value(self.ctx, self.object)
+            .await
+            .map_err(|refusal| self.blocked(refusal, Fields::NONE))?;
+        self.read = Some(version);
+        Ok(value)
+    }
+
+    fn look(
+        &mut self,
+        connection: &ConnectionId,
+        desired: &Desired,
+        observed: &Observed,
+    ) -> Result<Remote, Verdict> {
+        let credential = self.admitted(connection, Fields::NONE)?;
+        let bound = observed
+            .confirmed
+            .as_ref()
+            .map(|confirmed| confirmed.secret_id.as_str());
+        match self.ctx.vaults.look(
+            &credential,
+            &mut self.permit,
+            &desired.target,
+            bound,
+            (self.key, self.due),
+        ) {
+            Look::Shown(remote) => Ok(remote),
+            Look::Awaited => Err(Verdict::Waiting),
+            Look::Failed(error) => Err(self.blocked(self.failure(&error), Fields::NONE)),
+        }
+    }
+
+    async fn read_remote(
+        &mut self,
+        connection: &ConnectionId,
+        secret_id: &str,
+    ) -> Result<RemoteSecret, Verdict> {
+        let credential = self.admitted(connection, Fields::NONE)?;
+        self.current()?;
+        match apply::read(self.ctx, self.request(&credential), secret_id).await {
+            Ok(secret) => Ok(secret),
+            Err(error) if error.class() == Class::NotFound => {
+                Err(self.gone(&credential, secret_id))
+            }
+            Err(error) => Err(self.blocked(self.failure(&error), Fields::NONE)),
+        }
+    }
+
+    async fn patch(
+        &mut self,
+        connection: &ConnectionId,
+        desired: &Desired,
+        observed: &mut Observed,
+        change: Change,
+    ) -> Result<(), Verdict> {
+        let fields = change.fields;
+        let credential = self.admitted(connection, fields)?;
+        self.current()?;
+        let value = match (&desired.value, &self.read) {
+            (Value::Read(value), Some(version)) => {
+                let fingerprint = observe::fingerprint(
+                    &self.ctx.fingerprints,
+                    self.object,
+                    &change.secret_id,
+                    value,
+                );
+                Some((value, fingerprint, version.clone()))
+            }
+            _ => None,
+        };
+        let content = Content {
+            value,
+            allowed_domains: desired.allowed_domains.as_ref(),
+        };
+        let secret_id = change.secret_id.clone();
+        match apply::patch(self.ctx, self.request(&credential), change, content).await {
+            Ok(applied) => {
+                self.notes.extend(applied.notes);
+                self.confirmed = Some(applied.confirmed.clone());
+                observed.patched(fields, applied.answer, applied.confirmed);
+                Ok(())
+            }
+            Err(error) if error.class() == Class::NotFound => {
+                Err(self.gone(&credential, &secret_id))
+            }
+            Err(error) => Err(self.blocked(self.failure(&error), fields)),
+        }
+    }
+
+    /// The API says that the secret is gone. One that was found by its environment key is looked for again,
+    /// once; one that was named by its id has to be named anew, or come back.
+    fn gone(&self, credential: &Credential, secret_id: &str) -> Verdict {
+        (self.ctx.vaults).gone(credential, &self.object.spec.vault_id, secret_id);
+        if self.object.spec.secret_id.is_none() && !self.entry.unbound {
+            self.ctx.ledger.unbound(self.uid, true);
+            self.ctx.queues.objects.wake(self.key.clone());
+            return Verdict::Waiting;
+        }
+        let again = Retry::Every(self.ctx.settings.resync_interval);
+        plan::not_found(&Target::of(&self.object.spec), &Remote::Absent)
+            .retried(again)
+            .verdict()
+    }
+
+    /// The connection's key and a slot at its gate.
+    fn admitted(
+        &mut self,
+        connection: &ConnectionId,
+        pending: Fields,
+    ) -> Result<Credential, Verdict> {
+        let credential =
+            resolve::credential(self.ctx, connection).map_err(|verdict| match verdict {
+                Verdict::Blocked { refusal, .. } => self.blocked(refusal, pending),
+                verdict => verdict,
+            })?;
+        self.admit(&credential, pending)?;
+        Ok(credential)
+    }
+
+    fn admit(&mut self, credential: &Credential, pending: Fields) -> Result<(), Verdict> {
+        if self
+            .permit
+            .as_ref()
+            .is_some_and(|permit| permit.gate().key_id() == credential.gate.key_id())
+        {
+            return Ok(());
+        }
+        match credential.gate.admit(self.key, Instant::now()) {
+            Admission::Pass(permit) => {
+                self.permit = Some(permit);
+                Ok(())
+            }
+            Admission::Full => Err(Verdict::Waiting),
+            Admission::ClosedUntil(until) => Err(self.blocked(failure::throttled(until), pending)),
+            Admission::Unauthorized => Err(self.blocked(failure::unauthorized(), pending)),
+        }
+    }
+
+    /// Checks, right before something is sent, that the object is still the one we decided for, and permitted.
+    fn current(&self) -> Result<(), Verdict> {
+        let now = self.ctx.stores.objects.get(self.key);
+        let same = now.is_some_and(|now| {
+            let (then, now_meta) = (&self.object.metadata, &now.metadata);
+            then.uid == now_meta.uid
+                && then.generation == now_meta.generation
+                && now_meta.deletion_timestamp.is_none()
+                && resolve::permitted(&self.ctx.stores, &now).is_ok()
+        });
+        if same { Ok(()) } else { Err(Verdict::Outdated) }
+    }
+
+    /// The record of an object in sync. The source's version is refreshed only where status is written anyway.
+    fn settle(&self, mut confirmed: Confirmed, status: &VaultSecretStatus) -> Confirmed {
+        if let Some(version) = &self.read {
+            self.ctx.ledger.checked(self.uid, version);
+            if self.confirmed.is_some()
+                || status.observed_generation != self.object.metadata.generation
+            {
+                confirmed.source_version = Some(version.clone());
+            }
+        }
+        confirmed
+    }
+
+    /// A question that could not be asked or answered makes nothing of an object that was in sync.
+    fn unless_in_sync(&self, status: &VaultSecretStatus, verdict: Verdict) -> Verdict {
+        match verdict {
+            Verdict::Blocked {
+                refusal,
+                pending: _,
+                confirmed: None,
+            } if !refusal.unbind => {
+                status::unanswered(status, self.object.metadata.generation, refusal)
+            }
+            verdict => verdict,
+        }
+    }
+
+    fn request<'a>(&'a self, credential: &'a Credential) -> Request<'a> {
+        Request {
+            uid: self.uid,
+            vault_id: &self.object.spec.vault_id,
+            credential,
+            due: self.due,
+        }
+    }
+
+    fn failure(&self, error: &nairi::Error) -> Refusal {
+        failure::refusal(
+            error,
+            &self.object.spec.vault_id,
+            self.ctx.settings.resync_interval,
+            Instant::now(),
+        )
+    }
+
+    fn blocked(&self, refusal: Refusal, pending: Fields) -> Verdict {
+        Verdict::Blocked {
+            refusal,
+            pending,
+            confirmed: self.confirmed.clone(),
+        }
+    }
+}

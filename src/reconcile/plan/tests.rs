@@ -1,0 +1,404 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    api::VaultSecretStatus,
+    reconcile::{desired::Value, record::Sent},
+};
+
+const LOOK_AGAIN: Duration = Duration::from_mins(5);
+const BOTH: Fields = Fields {
+    value: true,
+    allowed_domains: true,
+};
+const VALUE: Fields = Fields {
+    value: true,
+    allowed_domains: false,
+};
+const DOMAINS: Fields = Fields {
+    value: false,
+    allowed_domains: true,
+};
+
+fn list(domains: &[&str]) -> Vec<String> {
+    domains.iter().map(|d| (*d).to_owned()).collect()
+}
+
+fn desired(value: Value, domains: Option<&[&str]>, drift_policy: DriftPolicy) -> Desired {
+    Desired {
+        target: Target {
+            vault_id: "vlt_1".into(),
+            secret_id: None,
+            env_key: Some("KEY".into()),
+        },
+        value,
+        allowed_domains: domains.map(list),
+        drift_policy,
+    }
+}
+
+fn read() -> Value {
+    Value::Read("value".into())
+}
+
+fn remote(updated_at: &str, domains: &[&str]) -> RemoteSecret {
+    RemoteSecret {
+        id: "sec_1".into(),
+        env_key: "KEY".into(),
+        allowed_domains: list(domains),
+        created_at: None,
+        updated_at: updated_at.into(),
+    }
+}
+
+/// A record of `a.com` and a value, both sent.
+fn confirmed() -> Confirmed {
+    Confirmed {
+        value_fingerprint: Some("v1:".into()),
+        ..Confirmed::found(&remote("u1", &["a.com"]), Some(&list(&["a.com"])))
+    }
+}
+
+fn observed(confirmed: Option<Confirmed>, remote: Remote) -> Observed {
+    Observed {
+        confirmed,
+        remote,
+        evidence: Evidence::NotRead,
+        stale: false,
+        unwatched: false,
+        uncertain: Fields::NONE,
+    }
+}
+
+fn decide(desired: &Desired, observed: &Observed) -> Plan {
+    plan(desired, observed, LOOK_AGAIN)
+}
+
+fn patched(plan: Plan) -> Change {
+    match plan {
+        Plan::Patch(change) => change,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn nothing_is_sent_to_an_id_that_was_never_shown() {
+    let desired = desired(Value::Unread, Some(&["a.com"]), DriftPolicy::Correct);
+    assert_eq!(
+        decide(&desired, &observed(None, Remote::Unasked)),
+        Plan::Look
+    );
+}
+
+#[test]
+fn the_first_sync_sends_the_value_and_domains_that_differ() {
+    let seen = |domains: &[&str]| Observed {
+        evidence: Evidence::Changed,
+        ..observed(None, Remote::Listed(remote("u1", domains)))
+    };
+    let all = desired(read(), Some(&["A.com"]), DriftPolicy::Report);
+    assert_eq!(patched(decide(&all, &seen(&["b.com"]))).fields, BOTH);
+    let change = patched(decide(&all, &seen(&["a.com"])));
+    assert_eq!((change.fields, change.corrects), (VALUE, Fields::NONE));
+    assert_eq!(change.before.applied_domains, Some(list(&["A.com"])));
+    let domains = desired(Value::Unmanaged, Some(&["a.com"]), DriftPolicy::Correct);
+    assert!(matches!(
+        decide(&domains, &seen(&["a.com"])),
+        Plan::Settled(_)
+    ));
+    assert_eq!(patched(decide(&domains, &seen(&[]))).fields, DOMAINS);
+    let value = desired(read(), None, DriftPolicy::Correct);
+    assert_eq!(patched(decide(&value, &seen(&[]))).fields, VALUE);
+}
+
+/// The list may be older than a PATCH whose answer was lost.
+#[test]
+fn the_first_sync_sends_uncertain_domains_even_if_the_list_shows_them() {
+    let desired = desired(read(), Some(&["a.com"]), DriftPolicy::Report);
+    let observed = Observed {
+        evidence: Evidence::Changed,
+        uncertain: BOTH,
+        ..observed(None, Remote::Listed(remote("u1", &["a.com"])))
+    };
+    assert_eq!(patched(decide(&desired, &observed)).fields, BOTH);
+}
+
+#[test]
+fn a_bound_secret_that_a_list_lacks_is_asked_itself() {
+    let desired = desired(Value::Unread, None, DriftPolicy::Correct);
+    let absent = observed(Some(confirmed()), Remote::Absent);
+    assert_eq!(
+        decide(&desired, &absent),
+        Plan::ReadRemote {
+            secret_id: "sec_1".into()
+        }
+    );
+}
+
+#[test]
+fn a_difference_in_a_list_is_asked_of_the_secret_itself_before_anything_is_done() {
+    for policy in [DriftPolicy::Correct, DriftPolicy::Report] {
+        let desired = desired(Value::Unread, Some(&["a.com"]), policy);
+        for other in [remote("u0", &["a.com"]), remote("u1", &["b.com"])] {
+            let listed = observed(Some(confirmed()), Remote::Listed(other));
+            assert!(matches!(decide(&desired, &listed), Plan::ReadRemote { .. }));
+        }
+        let same = observed(Some(confirmed()), Remote::Listed(remote("u1", &["A.com"])));
+        assert!(matches!(decide(&desired, &same), Plan::Settled(_)));
+    }
+}
+
+#[test]
+fn what_cannot_be_found_is_refused_and_looked_for_again() {
+    let by_key = desired(read(), None, DriftPolicy::Correct);
+    let mut by_id = desired(read(), None, DriftPolicy::Correct);
+    by_id.target.secret_id = Some("sec_1".into());
+    let cases = [
+        (&by_key, Remote::Absent, Reason::RemoteNotFound, true),
+        (&by_id, Remote::Absent, Reason::RemoteNotFound, true),
+        (
+            &by_key,
+            Remote::Ambiguous(2),
+            Reason::AmbiguousEnvKey,
+            false,
+        ),
+        (
+            &by_id,
+            Remote::Mismatch("OTHER".into()),
+            Reason::EnvKeyMismatch,
+            false,
+        ),
+    ];
+    for (desired, remote, reason, unbind) in cases {
+        let Plan::Refuse(refusal) = decide(desired, &observed(None, remote)) else {
+            panic!("{reason} expected");
+        };
+        assert_eq!((refusal.reason, refusal.unbind), (reason, unbind));
+        assert_eq!(refusal.retry, Retry::Every(LOOK_AGAIN));
+        assert!(refusal.message.contains("vlt_1"), "{}", refusal.message);
+    }
+}
+
+#[test]
+fn traces_of_our_own_lost_patch_are_nobody_elses_change() {
+    let desired = desired(read(), Some(&["a.com"]), DriftPolicy::Correct);
+    let mut observed = Observed {
+        evidence: Evidence::Same,
+        uncertain: DOMAINS,
+        ..observed(Some(confirmed()), Remote::Seen(remote("u2", &["b.com"])))
+    };
+    let change = patched(decide(&desired, &observed));
+    assert_eq!((change.fields, change.corrects), (BOTH, Fields::NONE));
+    observed.uncertain = Fields::NONE;
+    assert_eq!(patched(decide(&desired, &observed)).corrects, BOTH);
+}
+
+/// The answer to a PATCH of the value alone shows domains that somebody else changed.
+#[test]
+fn foreign_domains_in_an_answer_are_corrected_or_reported() {
+    for policy in [DriftPolicy::Correct, DriftPolicy::Report] {
+        let desired = desired(read(), Some(&["a.com"]), policy);
+        let mut observed = Observed {
+            evidence: Evidence::Changed,
+            ..observed(Some(confirmed()), Remote::Unasked)
+        };
+        let change = patched(decide(&desired, &observed));
+        assert_eq!(change.fields, VALUE);
+        let answer = remote("u2", &["foreign.com"]);
+        observed.patched(VALUE, answer.clone(), answered(change, &answer));
+        match (policy, decide(&desired, &observed)) {
+            (DriftPolicy::Correct, Plan::Patch(change)) => assert_eq!(change.fields, DOMAINS),
+            (DriftPolicy::Report, Plan::Report { drift, pending, .. }) => {
+                assert_eq!(pending, DOMAINS);
+                assert_eq!(drift.allowed_domains, Some(list(&["foreign.com"])));
+                assert_eq!(drift.updated_at, None, "the value is ours");
+            }
+            (_, other) => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_report_forgets_what_is_no_longer_managed() {
+    let desired = desired(Value::Unmanaged, Some(&["a.com"]), DriftPolicy::Report);
+    let seen = observed(Some(confirmed()), Remote::Seen(remote("u2", &["b.com"])));
+    let Plan::Report { confirmed, .. } = decide(&desired, &seen) else {
+        panic!("a report expected");
+    };
+    assert_eq!(confirmed.value_fingerprint, None);
+}
+
+fn answered(change: Change, answer: &RemoteSecret) -> Confirmed {
+    let sent = Sent {
+        fields: change.fields,
+        allowed_domains: change
+            .fields
+            .allowed_domains
+            .then(|| answer.allowed_domains.clone()),
+        value_fingerprint: change.fields.value.then(|| "v1:new".into()),
+        source_version: None,
+        at: crate::api::condition::whole_seconds(jiff::Timestamp::UNIX_EPOCH),
+        leaves: change.leaves,
+    };
+    change.before.after_patch(answer, &sent)
+}
+
+fn some_domains() -> impl Strategy<Value = Vec<String>> {
+    prop::collection::vec("[abAB]\\.com", 0..3)
+}
+
+fn some_fields() -> impl Strategy<Value = Fields> {
+    any::<(bool, bool)>().prop_map(|(value, allowed_domains)| Fields {
+        value,
+        allowed_domains,
+    })
+}
+
+prop_compose! {
+    fn some_drift()(updated_at in prop::option::of("u[0-3]"), allowed_domains in prop::option::of(some_domains()))
+        -> Option<Drift>
+    {
+        let drift = Drift { updated_at, allowed_domains };
+        (drift != Drift::default()).then_some(drift)
+    }
+}
+
+prop_compose! {
+    fn some_confirmed()(
+        allowed_domains in some_domains(),
+        applied_domains in prop::option::of(some_domains()),
+        updated_at in "u[0-3]",
+        fingerprint in any::<bool>(),
+        drift in some_drift(),
+    ) -> Confirmed {
+        Confirmed {
+            allowed_domains,
+            applied_domains,
+            updated_at,
+            value_fingerprint: fingerprint.then(|| "v1:".into()),
+            drift,
+            ..confirmed()
+        }
+    }
+}
+
+prop_compose! {
+    fn some_case()(
+        managed in prop::sample::select(vec![BOTH, VALUE, DOMAINS]),
+        domains in some_domains(),
+        report in any::<bool>(),
+        evidence in prop::sample::select(vec![Evidence::NotRead, Evidence::Same, Evidence::Changed]),
+        confirmed in prop::option::weighted(0.8, some_confirmed()),
+        seen in prop::option::of(("u[0-3]", some_domains(), any::<bool>())),
+        flags in any::<(bool, bool)>(),
+        uncertain in some_fields(),
+    ) -> (Desired, Observed) {
+        let value = match (managed.value, evidence) {
+            (false, _) => Value::Unmanaged,
+            (true, Evidence::NotRead) => Value::Unread,
+            (true, _) => read(),
+        };
+        let policy = if report { DriftPolicy::Report } else { DriftPolicy::Correct };
+        let mut desired = desired(value, None, policy);
+        desired.allowed_domains = managed.allowed_domains.then_some(domains);
+        let remote = seen.map_or(Remote::Unasked, |(updated_at, domains, listed)| {
+            let secret = RemoteSecret { allowed_domains: domains, ..remote(&updated_at, &[]) };
+            if listed { Remote::Listed(secret) } else { Remote::Seen(secret) }
+        });
+        let evidence = if managed.value { evidence } else { Evidence::NotRead };
+        let observed = Observed {
+            confirmed, remote, evidence, stale: flags.0, unwatched: flags.1, uncertain,
+        };
+        (desired, observed)
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_patch_carries_what_is_managed_and_read_and_hides_nothing((desired, observed) in some_case()) {
+        if let Plan::Patch(change) = decide(&desired, &observed) {
+            prop_assert!(!change.fields.is_empty());
+            prop_assert!((change.fields - managed(&desired)).is_empty());
+            prop_assert!((change.corrects - change.fields).is_empty());
+            prop_assert!(!change.fields.value || matches!(desired.value, Value::Read(_)));
+            if observed.confirmed.is_some() && desired.value.is_managed() && !change.fields.value {
+                prop_assert!(matches!(observed.remote, Remote::Seen(_)), "{:?}", change);
+            }
+        }
+    }
+
+    /// Whatever is known at first: a server that stores what it is sent is asked for at most three PATCHes, and
+    /// holds what is declared then, or what others left there under Report.
+    #[test]
+    fn applying_plans_ends_in_the_declared_state((mut desired, mut observed) in some_case()) {
+        let mut held = match &observed.remote {
+            Remote::Seen(secret) | Remote::Listed(secret) => secret.clone(),
+            _ => remote("u9", &["b.com"]),
+        };
+        let mut patches = 0;
+        for _ in 0..9 {
+            match decide(&desired, &observed) {
+                Plan::Look => observed.remote = Remote::Listed(held.clone()),
+                Plan::ReadRemote { .. } => observed.remote = Remote::Seen(held.clone()),
+                Plan::ReadSource => {
+                    prop_assert!(matches!(desired.value, Value::Unread));
+                    desired.value = read();
+                    observed.evidence = Evidence::Changed;
+                }
+                Plan::Patch(change) => {
+                    patches += 1;
+                    let fields = change.fields;
+                    held.updated_at = format!("p{patches}");
+                    if let (true, Some(domains)) = (fields.allowed_domains, &desired.allowed_domains) {
+                        held.allowed_domains = domains.iter().rev().map(|d| d.to_lowercase()).collect();
+                    }
+                    let confirmed = answered(change, &held);
+                    observed.patched(fields, held.clone(), confirmed);
+                }
+                Plan::Report { confirmed, drift, pending } => {
+                    prop_assert_eq!(desired.drift_policy, DriftPolicy::Report);
+                    prop_assert!(!pending.is_empty());
+                    prop_assert_eq!(drifted(&drift), pending);
+                    // It is the same after a restart.
+                    let mut status = VaultSecretStatus::default();
+                    confirmed.write_to(&mut status);
+                    status.drift = Some(drift);
+                    let again = Observed {
+                        confirmed: Confirmed::from_status(&status),
+                        remote: Remote::Unasked,
+                        ..observed.clone()
+                    };
+                    let same = matches!(decide(&desired, &again), Plan::Report { pending: then, .. } if then == pending);
+                    prop_assert!(same);
+                    return Ok(());
+                }
+                Plan::Settled(confirmed) => {
+                    prop_assert!(patches <= 2, "{patches} PATCHes");
+                    if let (Some(domains), Remote::Seen(seen)) = (&desired.allowed_domains, &observed.remote) {
+                        let ours = same_domains(domains, &seen.allowed_domains);
+                        // A server's own spelling, recorded once, is not questioned.
+                        let recorded = same_domains(&seen.allowed_domains, &confirmed.allowed_domains);
+                        prop_assert!(ours || recorded);
+                    }
+                    // Planning again says the same, also from the status.
+                    let mut status = VaultSecretStatus::default();
+                    confirmed.write_to(&mut status);
+                    let again = Observed {
+                        confirmed: Confirmed::from_status(&status),
+                        remote: Remote::Unasked,
+                        evidence: if desired.value.is_managed() { Evidence::Same } else { Evidence::NotRead },
+                        stale: false,
+                        unwatched: false,
+                        uncertain: Fields::NONE,
+                    };
+                    prop_assert_eq!(decide(&desired, &again), Plan::Settled(confirmed));
+                    return Ok(());
+                }
+                Plan::Refuse(refusal) => panic!("{refusal:?}"),
+            }
+        }
+        prop_assert!(false, "no end");
+    }
+}
