@@ -94,22 +94,23 @@ async fn read_key<C: Connection>(
     };
     let content = match source::read(&ctx.client, of, ctx.settings.kube_timeout).await {
         Ok(content) => content,
-        Err(source::Error::NotFound) => {
+        Err(error @ source::Error::NotFound) => {
             let message = format!(
-                "Secret {:?} does not exist: create it, with the API key at {:?}.",
+                "Secret {:?} can't be used: {error}. Create it, with the API key at {:?}.",
                 of.name, of.key
             );
             return unusable(ConnectionReason::SecretNotFound, message);
         }
-        // No watch tells of a right that is given back.
-        Err(source::Error::Forbidden) => {
+        Err(error @ source::Error::Forbidden) => {
+            let message = format!(
+                "Secret {:?} can't be used: {error}. Allow it to get Secrets; it is tried again.",
+                of.name
+            );
+            // Nothing tells of the cure, and an API server that has just begun refuses what it grants later.
             let again = backoff::delay(ctx.connections.failed(&connection.id()));
             return Ok(Err(Finding {
                 reason: ConnectionReason::SecretNotFound,
-                message: format!(
-                    "Secret {:?} can't be read: the operator may not (RBAC): give it the rights of its chart. It is tried again.",
-                    of.name
-                ),
+                message,
                 again: Some(backoff::jittered(again)),
             }));
         }

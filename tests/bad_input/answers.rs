@@ -52,7 +52,7 @@ fn unreliable(world: &World, elsewhere: &str) -> Vec<Bad> {
         Fault::answer(answer.header("content-type", "application/json"))
     };
     let incomplete = json!({"id": "sec_1", "env_key": "INCOMPLETE", "allowed_domains": [], "created_at": "2026-04-25T11:45:19.000Z"});
-    let location = format!("{}/api/public/v1/vaults/v/secrets/s", elsewhere);
+    let location = format!("{elsewhere}/api/public/v1/vaults/v/secrets/s");
     let page = Answer::new(404, "<h1>not found</h1>").header("content-type", "text/html");
     vec![
         transient("html", Fault::html(), &no_secret),

@@ -139,7 +139,7 @@ fn keyless() -> [(&'static str, Data, Trouble); 4] {
             stalled(
                 "SecretNotFound",
                 format!(
-                    "Secret \"{secret}\" does not exist: create it, with the API key at \"{key}\"."
+                    "Secret \"{secret}\" can't be used: it does not exist. Create it, with the API key at \"{key}\"."
                 ),
             ),
         ),

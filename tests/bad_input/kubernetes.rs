@@ -115,7 +115,7 @@ async fn a_right_that_is_taken_away_is_named_and_its_return_noticed() {
         &world,
         &retried(
             "SecretNotFound",
-            format!("Secret \"{secret}\" can't be read: the operator may not (RBAC): give it the rights of its chart. It is tried again."),
+            format!("Secret \"{secret}\" can't be used: the operator may not read it (RBAC). Allow it to get Secrets; it is tried again."),
         ),
     )
     .await;

@@ -219,7 +219,7 @@ async fn a_secret_deleted_in_nairi_that_was_named_by_its_id() {
     world.sim.outsider().delete(&id).expect("it exists");
     world.set_secret("token", "key", "second").await;
     let gone = format!(
-        "The secret is gone from vault {}: create it again in Nairi, or correct spec.secretId.",
+        "Vault {} has no secret {id}: correct spec.secretId, or create the secret in Nairi.",
         world.vault
     );
     let gone = stalled("RemoteNotFound", gone);
@@ -231,7 +231,7 @@ async fn a_secret_deleted_in_nairi_that_was_named_by_its_id() {
         "unbound"
     );
     let seen = world.since(&mark).await;
-    seen.sent_exactly(&[patch(&id, json!({"value": "second"}))]);
+    seen.sent_exactly(&[patch(&id, json!({"value": "second"})), list(&world.vault)]);
     seen.wrote_exactly(&["patch vaultsecrets/status token", "create events"]);
     let said = events(&world, "token").await;
     assert_eq!(said, [SYNCED.to_owned(), gone.event()]);
