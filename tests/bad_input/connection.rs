@@ -266,3 +266,40 @@ async fn a_newline_behind_the_key_is_ignored() {
         assert!(request.header("authorization") == Some(&authorization));
     }
 }
+
+/// A key that can't be verified at the moment may be used all the same: whoever uses it finds out.
+#[tokio::test]
+async fn a_key_that_cannot_be_verified_now() {
+    let world = World::start().await;
+    let (secret, key) = API_KEY_SECRET;
+    let id = in_sync(&world, "token", "first").await;
+    let vaults = format!("{}/vaults", nairi_sim::BASE);
+    let fault = world.sim.fault(Fault::status(500).path(&vaults));
+    let new = nairi_sim::api_key();
+    world.sim.add_key(&new);
+    let mark = world.mark().await;
+    fill(&world.secrets(), secret, &[(key, new.as_bytes())]).await;
+    let unreachable = format!(
+        "Nairi: {} answered 500: it can't serve the request now (\"the simulator was told to fail\"). It is tried again.",
+        world.sim.address()
+    );
+    connection_says(&world, &retried("Unreachable", unreachable)).await;
+    world.set_secret("token", "key", "second").await;
+    let rotated = |log: &nairi_sim::Entries| log.since(mark.sim).secret(&id).ended().len() == 1;
+    let log = world.sim.log();
+    log.wait_for(rotated, SOON).await.expect("it is rotated");
+    fault.remove();
+    world.connected("Verified").await;
+    let seen = world.since(&mark).await;
+    let looks = usize::try_from(fault.fired()).expect("few") + 1;
+    assert_eq!(seen.requests.method("GET").len(), looks);
+    let rest = without_lists(&seen)
+        .into_iter()
+        .filter(|sent| *sent != list_vaults());
+    assert_eq!(
+        rest.collect::<Vec<_>>(),
+        [patch(&id, json!({"value": "second"}))]
+    );
+    assert_eq!(events(&world, "token").await, [SYNCED], "never out of sync");
+    nowhere(&world, &[&new]).await;
+}

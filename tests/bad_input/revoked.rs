@@ -14,6 +14,13 @@ fn refused() -> Trouble {
     )
 }
 
+fn connection_refused() -> Trouble {
+    retried(
+        "Unauthorized",
+        "The API refuses the key (HTTP 401): put a valid one into the Secret. It is tried again every minute.",
+    )
+}
+
 /// Ten thousand objects never hammer a revoked key: what was on its way, and one probe a minute.
 #[tokio::test]
 async fn a_revoked_key_is_left_alone_until_it_is_replaced() {
@@ -44,11 +51,7 @@ async fn a_revoked_key_is_left_alone_until_it_is_replaced() {
         assert_eq!(json!(pending), json!(["value"]));
     }
     says(&world, "new", &refused()).await;
-    connection_says(
-        &world,
-        &retried("Unauthorized", "The API refuses the key (HTTP 401): put a valid one into the Secret. It is tried again every minute."),
-    )
-    .await;
+    connection_says(&world, &connection_refused()).await;
     let seen = world.since(&mark).await;
     let within = |seen: &Seen| {
         let probes = seen.requests.method("GET").len();
@@ -114,4 +117,39 @@ async fn a_revoked_key_is_left_alone_until_it_is_replaced() {
     }
     assert_eq!(sent, expected);
     nowhere(&world, &[&key_now, world.sim.api_key()]).await;
+}
+
+/// A key that was never valid is tried once, and nothing else is sent with it.
+#[tokio::test]
+async fn a_wrong_key_is_tried_once() {
+    let world = World::start().await;
+    let (secret, key) = API_KEY_SECRET;
+    let id = in_sync(&world, "token", "first").await;
+    let mark = world.mark().await;
+    fill(&world.secrets(), secret, &[(key, b"nr_canary")]).await;
+    connection_says(&world, &connection_refused()).await;
+    world.set_secret("token", "key", "second").await;
+    says(&world, "token", &refused()).await;
+    let seen = world.since(&mark).await;
+    seen.sent_exactly(&[list_vaults()]);
+    let connection = format!("patch vaultconnections/status {}", world.connection.name);
+    seen.wrote_exactly(&[
+        &connection,
+        "create events",
+        "patch vaultsecrets/status token",
+        "create events",
+    ]);
+
+    let mark = world.mark().await;
+    let began = Instant::now();
+    let good = world.sim.api_key().as_bytes();
+    fill(&world.secrets(), secret, &[(key, good)]).await;
+    cured(&world, "token", began).await;
+    world.connected("Verified").await;
+    // This key is known to be good.
+    let seen = world.since(&mark).await;
+    seen.sent_exactly(&[patch(&id, json!({"value": "second"}))]);
+    let said = events(&world, "token").await;
+    assert_eq!(said, [SYNCED.to_owned(), refused().event()]);
+    nowhere(&world, &["canary", world.sim.api_key()]).await;
 }
