@@ -129,7 +129,7 @@ async fn read_key<C: Connection>(
         Ok(key) => Ok(Ok(key)),
         Err(error) => {
             let message = format!(
-                "Key {:?} of Secret {:?} holds no API key: {error}.",
+                "Key {:?} of Secret {:?} holds no API key ({error}): put a valid one there.",
                 of.key, of.name
             );
             unusable(ConnectionReason::InvalidKey, message)
@@ -194,7 +194,7 @@ async fn ask(id: &ConnectionId, credential: &Credential, ctx: &Context) -> Resul
                 Class::Unauthorized => (ConnectionReason::Unauthorized, REFUSED.to_owned(), PROBE),
                 Class::Throttled { retry_after } => (
                     ConnectionReason::Unreachable,
-                    format!("Nairi: {error}."),
+                    format!("Nairi: {error}. It is tried again."),
                     retry_after,
                 ),
                 Class::Transient | Class::Rejected | Class::NotFound | Class::InvalidResponse => {
