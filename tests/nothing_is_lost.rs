@@ -252,6 +252,7 @@ async fn a_lost_answer_about_domains_and_a_return_to_the_old_ones() {
     world
         .edit_spec("token", json!({"allowedDomains": DOMAINS}))
         .await;
+    noticed(&world).await;
     world.sim.cut_connections().await;
     ended(&world, &mark, &id, 4).await;
     let seen = world.since(&mark).await;
@@ -284,6 +285,7 @@ async fn a_lost_answer_about_domains_that_are_managed_alone() {
     world
         .edit_spec("token", json!({"allowedDomains": DOMAINS}))
         .await;
+    noticed(&world).await;
     world.sim.cut_connections().await;
     ended(&world, &mark, &id, 2).await;
     let seen = world.since(&mark).await;

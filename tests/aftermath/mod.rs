@@ -125,6 +125,19 @@ pub async fn a_restart_does_nothing(world: &mut World) {
     assert_eq!(world.secrets_read(&mark).await, [API_KEY_SECRET.0]);
 }
 
+/// The operator has seen that an object it is working on changed: its status write won't meet a newer one.
+pub async fn noticed(world: &World) {
+    eventually("the change is noticed", SOON, || async {
+        let due = world
+            .operator
+            .metrics()
+            .await
+            .sample("vaultsecret_queue_depth");
+        (due > 0.0).then_some(())
+    })
+    .await;
+}
+
 /// The requests that ask for a write.
 pub fn writes(seen: &Seen) -> Vec<Sent> {
     let writes = seen.requests.writes();
