@@ -300,10 +300,13 @@ impl Vault {
 
 /// How long a vault that could not be listed is left alone. One that is not there grows ever less likely to be;
 /// where the key is the trouble, its gate decides, and opens for the vault too.
+///
+/// Where time alone may help, that is the least an object waits after as many failures: one that is back by its
+/// own delay finds the vault open, and does not count the same failure twice.
 fn delay(error: &nairi::Error, failures: u32) -> Duration {
     match error.class() {
         Class::NotFound | Class::Rejected => backoff::delay(failures.saturating_add(2)),
-        Class::Transient | Class::InvalidResponse => backoff::delay(failures),
+        Class::Transient | Class::InvalidResponse => backoff::delay(failures) / 2,
         Class::Throttled { .. } | Class::Unauthorized => Duration::ZERO,
     }
 }

@@ -141,8 +141,11 @@ impl Screen {
     }
 }
 
-/// A time for people.
+/// A time for people. None at all is what is left where something came before it was waited for.
 pub(crate) fn span(time: Duration) -> String {
+    if time.is_zero() {
+        return "at once".to_owned();
+    }
     let ms = time.as_secs_f64() * 1e3;
     match ms {
         ..10.0 => format!("{ms:.1} ms"),

@@ -221,7 +221,7 @@ impl Stage {
             Some(median),
         );
         let (least, most) = (span(times[0]), span(times[ROTATIONS - 1]));
-        screen.say(&format!("the fastest took {least}, the slowest {most}"));
+        screen.say(&format!("fastest: {least}; slowest: {most}"));
         Ok(())
     }
 

@@ -56,7 +56,7 @@ pub async fn check<C: Connection>(connection: Arc<C>, ctx: Arc<Context>) -> Acti
             )));
         }
     };
-    if finding.reason != ConnectionReason::Unreachable {
+    if finding.again.is_none() {
         ctx.connections.succeeded(&id);
     }
     if let Err(error) = write(&*connection, &ctx, &finding).await {
@@ -95,12 +95,25 @@ async fn read_key<C: Connection>(
     };
     let content = match source::read(&ctx.client, of, ctx.settings.kube_timeout).await {
         Ok(content) => content,
-        Err(error @ (source::Error::NotFound | source::Error::Forbidden)) => {
+        Err(error @ source::Error::NotFound) => {
             let message = format!(
                 "Secret {:?} can't be used: {error}. Create it, with the API key at {:?}.",
                 of.name, of.key
             );
             return unusable(ConnectionReason::SecretNotFound, message);
+        }
+        Err(error @ source::Error::Forbidden) => {
+            let message = format!(
+                "Secret {:?} can't be used: {error}. Allow it to get Secrets; it is tried again.",
+                of.name
+            );
+            // Nothing tells of the cure, and an API server that has just begun refuses what it grants later.
+            let again = backoff::delay(ctx.connections.failed(&connection.id()));
+            return Ok(Err(Finding {
+                reason: ConnectionReason::SecretNotFound,
+                message,
+                again: Some(backoff::jittered(again)),
+            }));
         }
         Err(error @ (source::Error::Undecodable | source::Error::Unavailable(_))) => {
             return Err(error);
@@ -117,7 +130,7 @@ async fn read_key<C: Connection>(
         Ok(key) => Ok(Ok(key)),
         Err(error) => {
             let message = format!(
-                "Key {:?} of Secret {:?} holds no API key: {error}.",
+                "Key {:?} of Secret {:?} holds no API key ({error}): put a valid one there.",
                 of.key, of.name
             );
             unusable(ConnectionReason::InvalidKey, message)
@@ -182,7 +195,7 @@ async fn ask(id: &ConnectionId, credential: &Credential, ctx: &Context) -> Resul
                 Class::Unauthorized => (ConnectionReason::Unauthorized, REFUSED.to_owned(), PROBE),
                 Class::Throttled { retry_after } => (
                     ConnectionReason::Unreachable,
-                    format!("Nairi: {error}."),
+                    format!("Nairi: {error}. It is tried again."),
                     retry_after,
                 ),
                 Class::Transient | Class::Rejected | Class::NotFound | Class::InvalidResponse => {

@@ -299,6 +299,7 @@ impl Pass<'_> {
             self.ctx.ledger.checked(self.uid, version);
             if self.confirmed.is_some()
                 || status.observed_generation != self.object.metadata.generation
+                || status::ready_reason(status) != Some(Reason::Synced)
             {
                 confirmed.source_version = Some(version.clone());
             }

@@ -260,8 +260,8 @@ fn bound(
         return Plan::Patch(Change {
             secret_id: confirmed.secret_id.clone(),
             fields: send,
-            // What moved may be the trace of our own lost PATCH.
-            corrects: if uncertain.is_empty() {
+            // What moved may be the trace of our own PATCH, lost or cut off with the process that sent it.
+            corrects: if uncertain.is_empty() && !*unwatched {
                 send & foreign
             } else {
                 Fields::NONE

@@ -195,6 +195,23 @@ fn traces_of_our_own_lost_patch_are_nobody_elses_change() {
 
 /// The answer to a PATCH of the value alone shows domains that somebody else changed.
 #[test]
+fn what_was_cut_off_with_an_earlier_process_is_nobody_elses_change() {
+    let desired = desired(read(), Some(&["a.com"]), DriftPolicy::Correct);
+    let moved = |unwatched| Observed {
+        evidence: Evidence::Same,
+        unwatched,
+        ..observed(Some(confirmed()), Remote::Seen(remote("u2", &["a.com"])))
+    };
+    let corrects = |unwatched| {
+        let change = patched(decide(&desired, &moved(unwatched)));
+        assert_eq!(change.fields, VALUE);
+        change.corrects
+    };
+    assert_eq!(corrects(false), VALUE);
+    assert_eq!(corrects(true), Fields::NONE);
+}
+
+#[test]
 fn foreign_domains_in_an_answer_are_corrected_or_reported() {
     for policy in [DriftPolicy::Correct, DriftPolicy::Report] {
         let desired = desired(read(), Some(&["a.com"]), policy);
