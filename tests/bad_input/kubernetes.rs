@@ -37,7 +37,7 @@ async fn an_object_that_does_not_parse_is_told_of_and_passed_over() {
     })
     .await;
     world.kubectl_with(&apply, &crds).await.ok();
-    let told = "Warning InvalidObject: This object does not parse and is ignored: Invalid type string \"…\". Expected a boolean. Correct it and apply it again.";
+    let told = "Warning InvalidObject: This object does not parse and is ignored: Invalid type string. Expected a boolean. Correct it and apply it again.";
     let is_told = || async {
         let said = events(&world, "bad").await;
         (!said.is_empty()).then_some(said)
