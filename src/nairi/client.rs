@@ -169,8 +169,7 @@ impl Client {
     }
 }
 
-pub(super) const UNFIT: &str =
-    "shows a secret with too many domains, or with texts that are too long or not printable";
+pub(super) const UNFIT: &str = "shows a secret with too many domains, too often, or with texts that are too long or not printable";
 const NO_SECRET: &str = "holds an element that is not a secret with id, env_key and updated_at";
 
 /// An id as a segment of a path. Ids are opaque, yet nothing but these characters is sent: no id

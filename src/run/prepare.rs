@@ -1,8 +1,16 @@
 //! What the operator needs before it can begin, and waits for: an API server, its CRDs, its fingerprint key.
 
-use std::time::{Duration, Instant};
+use std::{
+    error::Error as StdError,
+    time::{Duration, Instant},
+};
 
-use kube::{Api, Client, Resource, api::ListParams, core::PartialObjectMeta};
+use kube::{
+    Api, Client, Resource,
+    api::ListParams,
+    config::{InferConfigError, KubeconfigError},
+    core::PartialObjectMeta,
+};
 use serde::de::DeserializeOwned;
 use tracing::warn;
 
@@ -23,10 +31,36 @@ const SAY_AGAIN: Duration = Duration::from_secs(30);
 pub(super) async fn kubernetes() -> Result<Client, Error> {
     let mut config = kube::Config::infer()
         .await
-        .map_err(|error| Error::Kubeconfig(error.to_string()))?;
+        .map_err(|error| Error::Kubeconfig(unread(&error)))?;
     // We have our own, which know when to stop.
     config.default_retry = false;
-    Client::try_from(config).map_err(|error| Error::Kubeconfig(error.to_string()))
+    Client::try_from(config).map_err(|error| Error::Kubeconfig(unusable(&error)))
+}
+
+/// What keeps a configuration from being read. One that does not parse is not quoted, as its error would: there are
+/// credentials in it.
+fn unread(error: &InferConfigError) -> String {
+    let kubeconfig = error.source().and_then(<dyn StdError>::downcast_ref);
+    match kubeconfig {
+        Some(KubeconfigError::Parse(error)) => {
+            let line = error
+                .location()
+                .map_or_else(String::new, |at| format!(": see its line {}", at.line()));
+            format!("the kubeconfig does not parse{line}")
+        }
+        _ => error.to_string(),
+    }
+}
+
+/// What keeps a configuration from being used. A proxy's address may hold a password.
+fn unusable(error: &kube::Error) -> String {
+    match error {
+        kube::Error::ProxyProtocolUnsupported { .. }
+        | kube::Error::ProxyProtocolDisabled { .. } => {
+            "its proxy speaks another protocol than HTTP: set an http:// proxy, or none".to_owned()
+        }
+        error => error.to_string(),
+    }
 }
 
 /// The name of this replica: in a cluster, the Pod's.

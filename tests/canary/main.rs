@@ -13,6 +13,7 @@
 //! | `life` | rotations, restarts, kills, keys that come and go |
 //! | `garbled`, `proxy` | Kubernetes answers that no API server would send |
 //! | `panics` | a reconcile that panics |
+//! | `starts` | a start that fails |
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -23,6 +24,7 @@ mod life;
 mod panics;
 mod proxy;
 mod search;
+mod starts;
 mod steps;
 mod watched;
 
