@@ -14,7 +14,10 @@ use tracing::{info, warn};
 use zeroize::Zeroizing;
 
 use super::{FingerprintKey, KeyError};
-use crate::source::{self, KeyOf, brief};
+use crate::{
+    backoff,
+    source::{self, KeyOf, brief},
+};
 
 /// The Secret's name, in the operator's own namespace.
 pub const SECRET: &str = "vaultsecret-fingerprint-key";
@@ -55,20 +58,22 @@ pub async fn load(client: &Client, namespace: &str) -> Result<FingerprintKey, Er
     read(client, namespace).await?.ok_or_else(gone)
 }
 
-/// Puts the key back after somebody deleted its Secret.
+/// Puts the key back after somebody deleted its Secret; tries until it is there.
 pub async fn put_back(client: Client, namespace: String, key: Arc<FingerprintKey>) {
-    match create(&client, &namespace, &key).await {
-        Ok(_) => warn!(
-            namespace,
-            secret = SECRET,
-            "the fingerprint key was deleted; put back"
-        ),
-        Err(error) => warn!(
-            namespace,
-            secret = SECRET,
-            %error,
-            "the fingerprint key was deleted and could not be put back"
-        ),
+    for failures in 1.. {
+        match create(&client, &namespace, &key).await {
+            Ok(_) => {
+                let message = "the fingerprint key was deleted; put back";
+                warn!(namespace, secret = SECRET, "{message}");
+                return;
+            }
+            Err(error) => {
+                let message =
+                    "the fingerprint key was deleted and could not be put back; trying again";
+                warn!(namespace, secret = SECRET, %error, "{message}");
+                tokio::time::sleep(backoff::jittered(backoff::delay(failures))).await;
+            }
+        }
     }
 }
 
