@@ -1,8 +1,10 @@
 //! The driver: one object, from being due to a true status.
 //!
 //! The steps, each a file: `resolve` follows references, `desired` reads the declaration, `observe` says what
-//! is known, `plan` decides on one next step, `apply` does it, until nothing is left; `status` says how it
-//! ended. `desired`, `observe`, `plan`, `record`, `verdict` and `failure` are pure.
+//! is known, `plan` decides on one next step, `apply` sends it; `pass` goes through them until nothing is left.
+//! `conclude` ends it, with what `status` makes of the verdict.
+//!
+//! `desired`, `observe`, `plan`, `record`, `verdict` and `failure` are pure.
 
 pub mod apply;
 pub mod desired;

@@ -119,7 +119,7 @@ words! {
 
         /// Not decided yet.
         Pending,
-        /// The operator runs with `--dry-run`.
+        /// Nothing is sent because this is a dry run; this version has none.
         DryRun,
         /// Suspended before it was ever synced.
         Suspended,
