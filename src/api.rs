@@ -20,16 +20,6 @@ pub use vault_secret::{
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 
-/// The API group of all our resources.
-pub const GROUP: &str = "nairi.ai";
-
-/// Finalizer of a VaultSecret with `deletionPolicy: Delete`.
-pub const FINALIZER: &str = "nairi.ai/remote-secret";
-
-/// Annotation of a VaultSecret whose every new value re-reads the remote secret and re-sends the
-/// managed fields once.
-pub const SYNC_REQUESTED_AT: &str = "nairi.ai/sync-requested-at";
-
 // Names and ids become parts of URLs, so their patterns are a safeguard as well as a help.
 
 /// The name of a Kubernetes object.

@@ -36,7 +36,7 @@ pub use self::{
     stores::{Stores, Writers},
 };
 use crate::{
-    api::{ClusterVaultConnection, SYNC_REQUESTED_AT, VaultConnection, VaultSecret},
+    api::{ClusterVaultConnection, VaultConnection, VaultSecret},
     context::Context,
 };
 
@@ -229,9 +229,7 @@ fn prune_own<K: Resource>(object: &mut K) {
     let meta = object.meta_mut();
     meta.managed_fields = None;
     meta.labels = None;
-    if let Some(annotations) = &mut meta.annotations {
-        annotations.retain(|name, _| name == SYNC_REQUESTED_AT);
-    }
+    meta.annotations = None;
 }
 
 fn prune_secret(secret: &mut PartialObjectMeta<Secret>) {

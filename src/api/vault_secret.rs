@@ -144,12 +144,13 @@ pub struct VaultSecretSpec {
     pub allow_unrestricted: bool,
 
     /// Whether to create the secret in the vault: `Never`, or `IfMissing` (needs `envKey`,
-    /// `valueFrom` and `allowedDomains`).
+    /// `valueFrom` and `allowedDomains`). This version never creates one: a secret that is missing
+    /// is `RemoteNotFound` under either.
     #[serde(default)]
     pub creation_policy: CreationPolicy,
 
     /// What happens to the secret in the vault when this object is deleted: `Retain` leaves it,
-    /// `Delete` deletes it too.
+    /// `Delete` deletes it too. This version never deletes one: the secret stays under either.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
 
@@ -251,7 +252,8 @@ pub struct ValueFrom {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_key_ref: Option<SecretKeyRef>,
 
-    /// A text rendered with the keys of a Secret in this namespace.
+    /// A text rendered with the keys of a Secret in this namespace. This version refuses it
+    /// (`InvalidTemplate`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<Template>,
 }
@@ -384,8 +386,8 @@ pub struct VaultSecretStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_patch: Option<LastPatch>,
 
-    /// The fields that would be sent but are not, or not yet: in a dry run, under
-    /// `driftPolicy: Report`, or while sending fails.
+    /// The fields that would be sent but are not, or not yet: under `driftPolicy: Report`, or
+    /// while sending fails.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pending_fields: Vec<ManagedField>,
 
@@ -402,11 +404,12 @@ pub struct VaultSecretStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_version: Option<String>,
 
-    /// The last value of the annotation `nairi.ai/sync-requested-at` that was acted upon.
+    /// The last value of the annotation `nairi.ai/sync-requested-at` that was acted upon. Not
+    /// written by this version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_sync_request: Option<String>,
 
-    /// `Ready`, and where they apply `Stalled`, `Reconciling`, `Suspended`, `Contended`.
+    /// `Ready`, and where they apply `Stalled`, `Reconciling`, `Suspended`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions_schema")]
     pub conditions: Vec<Condition>,

@@ -131,7 +131,7 @@ where
         // Allowed in its own namespaces only, perhaps; the watches say so if not.
         Ok(Err(kube::Error::Api(status))) if status.code == 403 => None,
         Ok(Err(kube::Error::Api(status))) if status.code == 404 => Some(format!(
-            "waiting for the CustomResourceDefinition {plural}.nairi.ai ({kind}): install it with `vaultsecret-operator crds | kubectl apply -f -`"
+            "waiting for the CustomResourceDefinition {plural}.nairi.ai ({kind}): install it with `vaultsecret-operator crds | kubectl apply --server-side -f -`"
         )),
         Ok(Err(error)) => Some(format!(
             "waiting for the Kubernetes API server: {}",

@@ -45,8 +45,6 @@ fn declared(object: &VaultSecret) -> impl PartialEq + '_ {
         &meta.uid,
         meta.generation,
         meta.deletion_timestamp.is_some(),
-        &meta.finalizers,
-        &meta.annotations,
     )
 }
 
