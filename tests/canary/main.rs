@@ -12,6 +12,7 @@
 //! | `answers` | whatever Nairi may answer |
 //! | `life` | rotations, restarts, kills, keys that come and go |
 //! | `garbled`, `proxy` | Kubernetes answers that no API server would send |
+//! | `eavesdropper` | a proxy on the way to Nairi |
 //! | `panics` | a reconcile that panics |
 //! | `starts` | a start that fails |
 
@@ -19,6 +20,7 @@
 mod support;
 
 mod answers;
+mod eavesdropper;
 mod garbled;
 mod life;
 mod panics;
