@@ -260,6 +260,31 @@ pub fn set(
     }
 }
 
+/// Sets `Ready`, and beside it, for the same reason, `beside`: the one of `Stalled` and `Reconciling` that goes with
+/// it, if any. The other is removed, so that at most one of them stands beside `Ready`.
+pub fn set_ready(
+    conditions: &mut Vec<Condition>,
+    status: Status,
+    beside: Option<ConditionType>,
+    reason: &str,
+    message: &str,
+    generation: Option<i64>,
+    now: Timestamp,
+) {
+    let mut say = |type_, status| {
+        set(conditions, type_, status, reason, message, generation, now);
+    };
+    say(ConditionType::Ready, status);
+    if let Some(type_) = beside {
+        say(type_, Status::True);
+    }
+    for type_ in [ConditionType::Stalled, ConditionType::Reconciling] {
+        if beside != Some(type_) {
+            remove(conditions, type_);
+        }
+    }
+}
+
 /// Removes the condition of that type, if there is one.
 pub fn remove(conditions: &mut Vec<Condition>, type_: ConditionType) {
     conditions.retain(|c| c.type_ != type_.as_str());

@@ -233,32 +233,20 @@ async fn write<C: Connection>(
         message,
         again,
     } = finding;
-    let now = Timestamp::now();
-    let mut set = |type_, status| {
-        condition::set(
-            &mut next.conditions,
-            type_,
-            status,
-            reason.as_str(),
-            message.as_str(),
-            generation,
-            now,
-        );
-    };
-    set(ConditionType::Ready, reason.status());
     let beside = match (reason.status(), again) {
         (Status::True, _) => None,
         (_, Some(_)) => Some(ConditionType::Reconciling),
         (_, None) => Some(ConditionType::Stalled),
     };
-    if let Some(type_) = beside {
-        set(type_, Status::True);
-    }
-    for type_ in [ConditionType::Stalled, ConditionType::Reconciling] {
-        if beside != Some(type_) {
-            condition::remove(&mut next.conditions, type_);
-        }
-    }
+    condition::set_ready(
+        &mut next.conditions,
+        reason.status(),
+        beside,
+        reason.as_str(),
+        message,
+        generation,
+        Timestamp::now(),
+    );
     if next == shown {
         return Ok(());
     }

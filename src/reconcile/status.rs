@@ -136,24 +136,20 @@ impl Conditions {
 
     /// `Ready` with `reason`, and beside it the one of `Stalled` and `Reconciling` that goes with it.
     fn ready(&mut self, reason: Reason, message: &str) {
-        self.set(
-            ConditionType::Ready,
-            reason.status(),
-            reason.as_str(),
-            message,
-        );
         let beside = match reason.class() {
             Class::Waits => Some(ConditionType::Stalled),
             Class::Retried => Some(ConditionType::Reconciling),
             Class::Synced | Class::Unknown => None,
         };
-        for type_ in [ConditionType::Stalled, ConditionType::Reconciling] {
-            if beside == Some(type_) {
-                self.set(type_, Status::True, reason.as_str(), message);
-            } else {
-                condition::remove(&mut self.all, type_);
-            }
-        }
+        condition::set_ready(
+            &mut self.all,
+            reason.status(),
+            beside,
+            reason.as_str(),
+            message,
+            self.generation,
+            self.now,
+        );
     }
 }
 
