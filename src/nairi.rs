@@ -34,7 +34,7 @@ pub use error::{Class, Error};
 pub use gate::{Admission, Gate, Permit, Wake};
 pub use gates::{Gates, KeyId, NoRandomness};
 pub use key::{ApiKey, InvalidKey};
-pub use model::{Field, RemoteSecret, SecretPatch};
+pub use model::{RemoteSecret, SecretPatch};
 
 #[cfg(test)]
 mod wire_tests;

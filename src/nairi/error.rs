@@ -109,15 +109,6 @@ impl Error {
     pub const fn maybe_applied(&self) -> bool {
         self.maybe_applied
     }
-
-    /// Whether the same request may go well later without anybody changing anything.
-    #[must_use]
-    pub const fn is_retryable(&self) -> bool {
-        matches!(
-            self.class,
-            Class::Throttled { .. } | Class::Transient | Class::InvalidResponse
-        )
-    }
 }
 
 impl fmt::Display for Error {

@@ -270,7 +270,7 @@ async fn a_200_nobody_can_rely_on_is_no_success() {
         let (error, bench) = failure(answer(200, "", body)).await;
         assert_eq!(error.class(), Class::InvalidResponse, "{body:.80}");
         assert_eq!(error.status(), Some(200));
-        assert!(error.maybe_applied() && error.is_retryable());
+        assert!(error.maybe_applied());
         assert!(error.to_string().contains(sentence), "{error}");
         assert_eq!(bench.codes(), ["invalid"]);
     }
