@@ -70,6 +70,8 @@ pub struct Settings {
     pub reconcile_timeout: Duration,
     /// After about how long a missing remote secret is looked for again.
     pub resync_interval: Duration,
+    /// Nothing is sent; status says what would be.
+    pub dry_run: bool,
 }
 
 impl Queues {

@@ -13,6 +13,7 @@ use crate::{
         record::Confirmed,
         status::ready_reason,
     },
+    sync_request,
 };
 
 /// The record of `object` from `status`, nothing asked so far. `source` is the version of the Secret that the
@@ -52,6 +53,7 @@ pub fn recorded(
         stale: changed || entry.uncertain.value || status.value_fingerprint.is_none(),
         unwatched: changed && !entry.watched,
         uncertain: entry.uncertain,
+        forced: sync_request::is_pending(object, status),
         confirmed,
     }
 }

@@ -12,6 +12,7 @@ use crate::{
     connections::Connection,
     context::Context,
     fingerprint::keeper,
+    sync_request,
 };
 
 pub(super) fn object_changed(ctx: &Context, change: &Change<'_, VaultSecret>) {
@@ -45,6 +46,7 @@ fn declared(object: &VaultSecret) -> impl PartialEq + '_ {
         &meta.uid,
         meta.generation,
         meta.deletion_timestamp.is_some(),
+        sync_request::of(object),
     )
 }
 

@@ -14,6 +14,7 @@ use crate::{
     fingerprint::FingerprintKey,
     ledger::Ledger,
     nairi::{RemoteSecret, same_domains},
+    sync_request,
 };
 
 /// What becomes of one request.
@@ -292,6 +293,7 @@ impl World {
         let Some(status) = next(
             previous,
             self.object.metadata.generation,
+            sync_request::of(&self.object),
             verdict,
             self.now(),
         ) else {
