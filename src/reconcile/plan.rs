@@ -321,7 +321,8 @@ fn keep(drift: Drift, fields: Fields) -> Option<Drift> {
     (kept != Drift::default()).then_some(kept)
 }
 
-fn managed(desired: &Desired) -> Fields {
+/// The fields that are managed here.
+pub(super) fn managed(desired: &Desired) -> Fields {
     Fields {
         value: desired.value.is_managed(),
         allowed_domains: desired.allowed_domains.is_some(),

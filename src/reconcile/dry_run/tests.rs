@@ -65,7 +65,7 @@ fn observed() -> Observed {
 }
 
 fn after(verdict: Verdict, status: &VaultSecretStatus) -> VaultSecretStatus {
-    let now = k8s_openapi::jiff::Timestamp::UNIX_EPOCH;
+    let now = jiff::Timestamp::UNIX_EPOCH;
     let verdict = unrecorded(verdict, status);
     next(status, Some(2), Some("now"), &verdict, now).expect("a status")
 }
