@@ -9,7 +9,7 @@ use crate::{
     reconcile::{
         desired::Desired,
         fields::Fields,
-        plan::{Observed, Plan, Remote},
+        plan::{Observed, Plan, Remote, parting::Farewell},
         record::Confirmed,
         status::ready_reason,
         verdict::{Refusal, Retry, Verdict},
@@ -22,6 +22,10 @@ use crate::{
 pub fn instead(step: &Plan, look_again: Duration) -> Option<(Fields, Verdict)> {
     let (pending, what) = match step {
         Plan::Patch(change) => (change.fields, would_send(change.fields)),
+        Plan::Create { env_key, .. } => {
+            (Fields::ALL, format!("it would create the secret {env_key}"))
+        }
+        Plan::Hold => (Fields::NONE, "it would set its finalizer".to_owned()),
         // Of these only `ReadRemote` is a PATCH, an empty one: a dry run looks at the vault's list instead.
         Plan::Look
         | Plan::ReadSource
@@ -31,6 +35,21 @@ pub fn instead(step: &Plan, look_again: Duration) -> Option<(Fields, Verdict)> {
         | Plan::Refuse(_) => return None,
     };
     Some((pending, told(pending, &what, Retry::Every(look_again))))
+}
+
+/// The same for an object that is being deleted.
+#[must_use]
+pub fn instead_of_parting(farewell: &Farewell, look_again: Duration) -> Option<Verdict> {
+    let what = match farewell {
+        Farewell::Delete { secret_id } => {
+            format!("it would delete the secret {secret_id} in Nairi, and let this object go")
+        }
+        Farewell::Release(_) => {
+            "it would let this object go, and leave the vault as it is".to_owned()
+        }
+        Farewell::AwaitHeir | Farewell::AwaitCheck | Farewell::AwaitKey(..) => return None,
+    };
+    Some(told(Fields::NONE, &what, Retry::Every(look_again)))
 }
 
 fn would_send(fields: Fields) -> String {
@@ -47,8 +66,10 @@ fn told(pending: Fields, what: &str, retry: Retry) -> Verdict {
     }
 }
 
-/// What was left undone is not in the record: an object that is not in sync is looked for in its vault each time.
-pub fn doubt(observed: &mut Observed, status: &VaultSecretStatus) {
+/// How a dry run begins: it needs no finalizer of ours. What it left undone is not in the record, so an object that
+/// is not in sync is looked for in its vault each time.
+pub fn begin(observed: &mut Observed, status: &VaultSecretStatus) {
+    observed.held = true;
     observed.unwatched |= ready_reason(status) != Some(Reason::Synced);
 }
 
@@ -105,7 +126,7 @@ pub fn unrecorded(verdict: Verdict, status: &VaultSecretStatus) -> Verdict {
             pending,
             confirmed: None,
         },
-        Verdict::Suspended | Verdict::Waiting | Verdict::Unchecked(_) | Verdict::Outdated => {
+        Verdict::Suspended | Verdict::Waiting | Verdict::Unchecked(_) | Verdict::Outdated | Verdict::Released => {
             verdict
         }
     }

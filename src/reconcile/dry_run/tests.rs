@@ -198,7 +198,7 @@ fn what_is_not_in_sync_is_looked_for_each_time() {
             status = after(verdict, &status);
         }
         let mut observed = observed();
-        doubt(&mut observed, &status);
+        begin(&mut observed, &status);
         let plan = plan(&desired, &observed, LOOK_AGAIN);
         assert_eq!(plan == Plan::Look, looks, "{reason:?}");
     }
