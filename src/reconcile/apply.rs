@@ -9,9 +9,7 @@ use crate::{
     api::condition::whole_seconds,
     connections::Credential,
     context::Context,
-    nairi::{
-        Class, Error, NewSecret, RemoteSecret, SecretPatch, is_unrestricted, same_instant,
-    },
+    nairi::{Class, Error, NewSecret, RemoteSecret, SecretPatch, is_unrestricted, same_instant},
     reconcile::{
         fields::Fields,
         plan::Change,
@@ -103,8 +101,7 @@ pub async fn patch(
     drop(body);
     let known = |text: &str| before.knows(allowed_domains, text);
     let value_sent = value.as_ref().map(|(value, ..)| *value);
-    let outcome =
-        outcome.and_then(|answer| credible(answer, value_sent, allowed_domains, known));
+    let outcome = outcome.and_then(|answer| credible(answer, value_sent, allowed_domains, known));
     let answer = outcome.inspect_err(|error| {
         if !error.maybe_applied() {
             ctx.ledger.answered(to.uid, doubt);
@@ -159,9 +156,8 @@ fn credible(
     allowed_domains: Option<&Vec<String>>,
     known: impl Fn(&str) -> bool,
 ) -> Result<RemoteSecret, Error> {
-    let lifts = |sent: &Vec<String>| {
-        is_unrestricted(&answer.allowed_domains) && !is_unrestricted(sent)
-    };
+    let lifts =
+        |sent: &Vec<String>| is_unrestricted(&answer.allowed_domains) && !is_unrestricted(sent);
     if value.is_some_and(|value| answer.repeats(value, known)) {
         return Err(Error::repeats_the_value());
     }

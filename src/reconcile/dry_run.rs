@@ -126,9 +126,11 @@ pub fn unrecorded(verdict: Verdict, status: &VaultSecretStatus) -> Verdict {
             pending,
             confirmed: None,
         },
-        Verdict::Suspended | Verdict::Waiting | Verdict::Unchecked(_) | Verdict::Outdated | Verdict::Released => {
-            verdict
-        }
+        Verdict::Suspended
+        | Verdict::Waiting
+        | Verdict::Unchecked(_)
+        | Verdict::Outdated
+        | Verdict::Released => verdict,
     }
 }
 

@@ -63,7 +63,8 @@ fn claim(ctx: &Context, old: Option<&VaultSecret>, new: &VaultSecret) {
     let Some(uid) = new.metadata.uid.as_deref() else {
         return;
     };
-    let means = |object: &VaultSecret| (Target::of(&object.spec), object.spec.connection_ref.clone());
+    let means =
+        |object: &VaultSecret| (Target::of(&object.spec), object.spec.connection_ref.clone());
     match old.filter(|old| old.metadata.uid == new.metadata.uid) {
         Some(old) if means(old) == means(new) => {}
         Some(old) => {
@@ -71,10 +72,19 @@ fn claim(ctx: &Context, old: Option<&VaultSecret>, new: &VaultSecret) {
             used_no_more(ctx, old);
         }
         None => {
-            let bound = new.status.as_ref().and_then(|status| status.secret_id.clone());
+            let bound = new
+                .status
+                .as_ref()
+                .and_then(|status| status.secret_id.clone());
             if let Some(secret_id) = bound {
                 let vault_id = new.spec.vault_id.clone();
-                ctx.claims.stake(new, Subject::Secret { vault_id, secret_id });
+                ctx.claims.stake(
+                    new,
+                    Subject::Secret {
+                        vault_id,
+                        secret_id,
+                    },
+                );
             }
         }
     }

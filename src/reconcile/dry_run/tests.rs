@@ -1,10 +1,10 @@
 use super::*;
 use crate::{
-    api::{Drift, DriftPolicy},
+    api::{CreationPolicy, DeletionPolicy, Drift, DriftPolicy},
     nairi::RemoteSecret,
     reconcile::{
         desired::{Target, Value},
-        plan::{Change, Evidence, plan},
+        plan::{Change, Claim, Evidence, parting::Why, plan},
         status::next,
     },
 };
@@ -49,6 +49,8 @@ fn desired() -> Desired {
         value: Value::Read("value".into()),
         allowed_domains: Some(vec!["a.com".into()]),
         drift_policy: DriftPolicy::Correct,
+        creation_policy: CreationPolicy::IfMissing,
+        deletion_policy: DeletionPolicy::Delete,
     }
 }
 
@@ -61,6 +63,9 @@ fn observed() -> Observed {
         unwatched: false,
         uncertain: Fields::NONE,
         forced: false,
+        claim: Claim::Held,
+        held: false,
+        refused_creation: None,
     }
 }
 
@@ -83,12 +88,8 @@ fn change(fields: Fields) -> Plan {
 
 #[test]
 fn what_would_be_sent_is_told_by_name() {
-    let both = Fields {
-        value: true,
-        ..DOMAINS
-    };
     for (fields, names) in [
-        (both, "value and allowedDomains"),
+        (Fields::ALL, "value and allowedDomains"),
         (DOMAINS, "allowedDomains"),
     ] {
         let (pending, verdict) = instead(&change(fields), LOOK_AGAIN).expect("it sends");
@@ -109,6 +110,25 @@ fn what_would_be_sent_is_told_by_name() {
     for step in [Plan::Look, Plan::ReadSource, Plan::Settled(confirmed("u1"))] {
         assert!(instead(&step, LOOK_AGAIN).is_none(), "{step:?}");
     }
+}
+
+/// Our finalizer stays where it is, and is set nowhere.
+#[test]
+fn what_would_become_of_a_deleted_object_is_told() {
+    let delete = Farewell::Delete {
+        secret_id: "sec_1".into(),
+    };
+    for (farewell, says) in [
+        (delete, "it would delete the secret sec_1"),
+        (Farewell::Release(Why::NeverBound), "let this object go"),
+    ] {
+        let verdict = instead_of_parting(&farewell, LOOK_AGAIN).expect("it changes something");
+        let status = after(verdict, &bound());
+        let ready = &status.conditions[0];
+        assert_eq!(ready.reason, "DryRun");
+        assert!(ready.message.contains(says), "{}", ready.message);
+    }
+    assert!(instead_of_parting(&Farewell::AwaitHeir, LOOK_AGAIN).is_none());
 }
 
 #[test]
@@ -165,6 +185,11 @@ fn a_secret_that_was_found_as_declared_is_not_bound() {
 fn a_list_is_taken_as_it_is() {
     let desired = desired();
     let decide = |observed: &Observed| plan(&desired, observed, LOOK_AGAIN);
+    let observed = || {
+        let mut observed = observed();
+        begin(&mut observed, &bound());
+        observed
+    };
     let listed = || Remote::Listed(remote("u2", "b.com"));
     let mut drifted = observed();
     drifted.remote = listed();
@@ -174,7 +199,13 @@ fn a_list_is_taken_as_it_is() {
 
     let mut absent = observed();
     saw(&mut absent, &desired, Remote::Absent);
-    assert!(matches!(decide(&absent), Plan::Refuse(_)), "no questions");
+    let (pending, verdict) = instead(&decide(&absent), LOOK_AGAIN).expect("it creates");
+    assert_eq!(pending, Fields::ALL);
+    let message = &after(verdict, &bound()).conditions[0].message;
+    assert!(
+        message.ends_with("it would create the secret KEY."),
+        "{message}"
+    );
     let mut mismatch = observed();
     saw(&mut mismatch, &desired, Remote::Mismatch("OTHER".into()));
     assert!(matches!(decide(&mismatch), Plan::Refuse(_)));

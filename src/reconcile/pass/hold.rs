@@ -59,8 +59,7 @@ impl Pass<'_> {
                     "The finalizer could not be changed: {}. It is tried again.",
                     brief(&error)
                 );
-                let refusal =
-                    Refusal::new(Reason::ApiUnavailable, message).retried(Retry::Backoff);
+                let refusal = Refusal::new(Reason::ApiUnavailable, message).retried(Retry::Backoff);
                 Err(self.blocked(refusal, Fields::NONE))
             }
         }

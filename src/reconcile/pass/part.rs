@@ -97,14 +97,17 @@ impl Pass<'_> {
         let id = ConnectionId::of(&object.spec.connection_ref, &namespace);
         let last = ctx.connections.last(&id);
         let permitted = resolve::permitted(&ctx.stores, object);
-        let gone = matches!(&permitted, Err(refusal) if refusal.reason == Reason::ConnectionNotFound);
+        let gone =
+            matches!(&permitted, Err(refusal) if refusal.reason == Reason::ConnectionNotFound);
         let permission = match (&permitted, &last) {
             (Ok(_), _) => Permission::Granted,
             (Err(_), Some(_)) if gone => {
                 let labels = ctx.stores.labels(&namespace);
                 let vault_id = &object.spec.vault_id;
                 match ctx.connections.last_grants(&id) {
-                    Some(grants) if !grants::permit(&grants, &namespace, labels.as_ref(), vault_id) => {
+                    Some(grants)
+                        if !grants::permit(&grants, &namespace, labels.as_ref(), vault_id) =>
+                    {
                         Permission::Denied
                     }
                     _ => Permission::Granted,
@@ -161,7 +164,11 @@ impl Pass<'_> {
         let known = ledger.entry(self.uid).keyless_since;
         let since = known.unwrap_or_else(|| {
             let said = ready_reason(status) == Some(Reason::DeletionBlocked);
-            let already = if said { self.leaving_for() } else { Duration::ZERO };
+            let already = if said {
+                self.leaving_for()
+            } else {
+                Duration::ZERO
+            };
             now.checked_sub(already).unwrap_or(now)
         });
         ledger.keyless_since(self.uid, Some(since));
@@ -279,7 +286,10 @@ impl Pass<'_> {
         match (why.leftover(), secret) {
             (Some(cause), Some(secret)) => {
                 let env_key = status.env_key.as_deref().unwrap_or_default();
-                warn!(namespace, name, vault, secret, env_key, cause, "released; the secret stays in Nairi");
+                warn!(
+                    namespace,
+                    name, vault, secret, env_key, cause, "released; the secret stays in Nairi"
+                );
                 self.ctx.metrics.released();
                 let note = format!(
                     "Released without deleting the secret {env_key} ({secret}) in vault {vault}: {cause}. Delete it in Nairi if it is not needed any more."
@@ -303,7 +313,9 @@ impl Pass<'_> {
     fn keyless(&self, status: &VaultSecretStatus, key: Key, left: Option<Duration>) -> Verdict {
         let what = match key {
             Key::Missing => "the connection has no API key",
-            Key::Usable | Key::Unchecked | Key::Refused => "Nairi refuses the API key of the connection (HTTP 401)",
+            Key::Usable | Key::Unchecked | Key::Refused => {
+                "Nairi refuses the API key of the connection (HTTP 401)"
+            }
         };
         let then = if left.is_some() {
             "; without one this object is released after --deletion-grace, and the secret stays in Nairi"
