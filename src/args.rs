@@ -79,6 +79,10 @@ pub struct Run {
     #[arg(long, env = "VAULTSECRET_CONCURRENCY", default_value = "32", value_parser = clap::value_parser!(u16).range(1..))]
     pub concurrency: u16,
 
+    /// Send nothing to the API: status says what would be sent.
+    #[arg(long, env = "VAULTSECRET_DRY_RUN")]
+    pub dry_run: bool,
+
     /// The operator's own namespace, which keeps its fingerprint key. Default: the service account's, else `default`.
     #[arg(long, env = "VAULTSECRET_NAMESPACE")]
     pub namespace: Option<String>,

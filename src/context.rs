@@ -75,6 +75,8 @@ pub struct Settings {
     pub deletion_grace: Duration,
     /// After about how long a missing remote secret is looked for again.
     pub resync_interval: Duration,
+    /// Nothing is sent; status says what would be.
+    pub dry_run: bool,
 }
 
 impl Queues {

@@ -12,8 +12,8 @@
 //! 4. [`nairi`] is the API on the other side; it knows nothing of Kubernetes.
 //!
 //! Beside the line: [`connections`] has the API keys, [`claims`] who owns which remote secret,
-//! [`vaults`] the lists of vaults, [`ledger`] what this
-//! process did, [`fingerprint`] how a value is recognised without being kept. [`mod@run`] puts them together.
+//! [`vaults`] the lists of vaults, [`ledger`] what this process did, [`fingerprint`] how a value is recognised
+//! without being kept, [`sync_request`] how one sync is asked for. [`mod@run`] puts them together.
 
 pub mod api;
 pub mod args;
@@ -33,6 +33,7 @@ pub mod queue;
 pub mod reconcile;
 pub mod run;
 pub mod source;
+pub mod sync_request;
 pub mod telemetry;
 pub mod vaults;
 pub mod watch;

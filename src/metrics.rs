@@ -5,7 +5,7 @@ pub mod live;
 use std::time::Duration;
 
 use crate::{
-    api::Class,
+    api::{Class, Reason},
     nairi::Method,
     reconcile::{fields::Fields, verdict::Verdict},
 };
@@ -135,6 +135,7 @@ impl Metrics {
         let result = match verdict {
             Verdict::Synced(_) => "synced",
             Verdict::Drifted { .. } => "drifted",
+            Verdict::Blocked { refusal, .. } if refusal.reason == Reason::DryRun => "dry_run",
             Verdict::Blocked { refusal, .. } => match refusal.reason.class() {
                 Class::Retried => "retried",
                 Class::Waits | Class::Synced | Class::Unknown => "blocked",

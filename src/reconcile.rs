@@ -4,10 +4,11 @@
 //! is known, `plan` decides on one next step, `apply` sends it; `pass` goes through them until nothing is left.
 //! `conclude` ends it, with what `status` makes of the verdict.
 //!
-//! `desired`, `observe`, `plan`, `record`, `verdict` and `failure` are pure.
+//! `desired`, `observe`, `plan`, `record`, `verdict`, `dry_run` and `failure` are pure.
 
 pub mod apply;
 pub mod desired;
+pub mod dry_run;
 pub mod failure;
 pub mod fields;
 pub mod finalizer;

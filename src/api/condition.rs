@@ -119,7 +119,7 @@ words! {
 
         /// Not decided yet.
         Pending,
-        /// Nothing is sent because this is a dry run; this version has none.
+        /// Something would be sent, but this is a dry run.
         DryRun,
         /// Suspended before it was ever synced.
         Suspended,

@@ -386,8 +386,8 @@ pub struct VaultSecretStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_patch: Option<LastPatch>,
 
-    /// The fields that would be sent but are not, or not yet: under `driftPolicy: Report`, or
-    /// while sending fails.
+    /// The fields that would be sent but are not, or not yet: under `driftPolicy: Report`, in a dry
+    /// run, or while sending fails.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pending_fields: Vec<ManagedField>,
 
@@ -404,8 +404,8 @@ pub struct VaultSecretStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_version: Option<String>,
 
-    /// The last value of the annotation `nairi.ai/sync-requested-at` that was acted upon. Not
-    /// written by this version.
+    /// The last value of the annotation `nairi.ai/sync-requested-at` that was acted upon: a new
+    /// one has everything that is managed here sent once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_sync_request: Option<String>,
 

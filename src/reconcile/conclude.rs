@@ -19,6 +19,7 @@ use crate::{
         verdict::{Refusal, Retry, Verdict},
     },
     source::brief,
+    sync_request,
 };
 
 /// How soon a status write that met a newer object is tried again: the watch brings that object in a moment.
@@ -54,6 +55,7 @@ pub(super) async fn conclude(
     let Some(next) = status::next(
         previous,
         object.metadata.generation,
+        sync_request::of(object),
         verdict,
         Timestamp::now(),
     ) else {

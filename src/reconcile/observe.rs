@@ -14,6 +14,7 @@ use crate::{
         record::Confirmed,
         status::ready_reason,
     },
+    sync_request,
 };
 
 /// The record of `object` from `status`, nothing asked so far. `source` is the version of the Secret that the
@@ -53,6 +54,7 @@ pub fn recorded(
         stale: changed || entry.uncertain.value || status.value_fingerprint.is_none(),
         unwatched: changed && !entry.watched,
         uncertain: entry.uncertain,
+        forced: sync_request::is_pending(object, status),
         // The registry of claims says where it stands.
         claim: Claim::Unproven,
         held: finalizer::is_set(object),

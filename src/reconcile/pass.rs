@@ -13,7 +13,7 @@ use secrecy::SecretString;
 use super::{
     apply::{self, Content, Note, Request},
     desired::{Desired, Target, Value},
-    failure,
+    dry_run, failure,
     fields::Fields,
     observe,
     plan::{self, Change, Claim, Observed, Plan, Remote},
@@ -52,9 +52,11 @@ pub(super) struct Pass<'a> {
 
 impl Pass<'_> {
     pub(super) async fn run(&mut self, status: &VaultSecretStatus) -> Verdict {
-        match self.steps(status).await {
-            Ok(verdict) | Err(verdict) => verdict,
+        let (Ok(verdict) | Err(verdict)) = self.steps(status).await;
+        if self.ctx.settings.dry_run {
+            return dry_run::unrecorded(verdict, status);
         }
+        verdict
     }
 
     async fn steps(&mut self, status: &VaultSecretStatus) -> Result<Verdict, Verdict> {
@@ -73,9 +75,15 @@ impl Pass<'_> {
         let source = ctx.stores.source_version(object);
         let mut observed =
             observe::recorded(object, &desired, status, self.entry, source.as_deref());
+        if ctx.settings.dry_run {
+            dry_run::begin(&mut observed, status);
+        }
         for _ in 0..MOST_STEPS {
             observed.claim = self.claim();
-            match plan::plan(&desired, &observed, ctx.settings.resync_interval) {
+            let step = plan::plan(&desired, &observed, ctx.settings.resync_interval);
+            self.unless_dry_run(&step, &connection)?;
+            let requested = observed.requested(&desired);
+            match step {
                 Plan::Settled(confirmed) => {
                     return Ok(Verdict::Synced(self.settle(confirmed, status)));
                 }
@@ -97,7 +105,7 @@ impl Pass<'_> {
                 Plan::Hold => {
                     self.hold(status, true)
                         .await
-                        .map_err(|verdict| self.unless_in_sync(status, verdict))?;
+                        .map_err(|verdict| self.unless_in_sync(status, requested, verdict))?;
                     observed.held = true;
                 }
                 Plan::ReadSource => {
@@ -106,10 +114,17 @@ impl Pass<'_> {
                         observe::evidence(&ctx.fingerprints, object, &observed, &value);
                     desired.value = Value::Read(value);
                 }
+                Plan::Look | Plan::ReadRemote { .. } if ctx.settings.dry_run => {
+                    let listed = self
+                        .look(&connection, &desired, &observed)
+                        .map_err(|verdict| self.unless_in_sync(status, requested, verdict))?;
+                    dry_run::saw(&mut observed, &desired, listed);
+                    self.shown(&desired, &observed);
+                }
                 Plan::Look => {
                     observed.remote = self
                         .look(&connection, &desired, &observed)
-                        .map_err(|verdict| self.unless_in_sync(status, verdict))?;
+                        .map_err(|verdict| self.unless_in_sync(status, requested, verdict))?;
                     self.shown(&desired, &observed);
                 }
                 Plan::ReadRemote { secret_id } => {
@@ -117,7 +132,7 @@ impl Pass<'_> {
                         .read_remote(&connection, &secret_id)
                         .await
                         .and_then(|answer| self.unrepeated(answer, &desired, &observed))
-                        .map_err(|verdict| self.unless_in_sync(status, verdict))?;
+                        .map_err(|verdict| self.unless_in_sync(status, requested, verdict))?;
                     if observed.saw(&desired, answer) {
                         self.confirmed.clone_from(&observed.confirmed);
                     }
@@ -148,6 +163,20 @@ impl Pass<'_> {
             Refusal::new(Reason::ApiUnavailable, message).retried(Retry::Backoff),
             Fields::NONE,
         ))
+    }
+
+    /// Every step is shown here before it is taken: one that would change anything in Nairi ends a dry run.
+    fn unless_dry_run(&mut self, step: &Plan, connection: &ConnectionId) -> Result<(), Verdict> {
+        if !self.ctx.settings.dry_run {
+            return Ok(());
+        }
+        let Some((pending, verdict)) = dry_run::instead(step, self.ctx.settings.resync_interval)
+        else {
+            return Ok(());
+        };
+        self.admitted(connection, pending)?;
+        self.current()?;
+        Err(verdict)
     }
 
     /// Reads the value. An open gate whose slots are all taken is waited for first, so that the value is
@@ -351,9 +380,24 @@ impl Pass<'_> {
         confirmed
     }
 
-    /// A question that could not be asked or answered makes nothing of an object that was in sync.
-    fn unless_in_sync(&self, status: &VaultSecretStatus, verdict: Verdict) -> Verdict {
+    /// A question that could not be asked or answered makes nothing of an object that was in sync, unless somebody
+    /// waits for what was `requested`.
+    fn unless_in_sync(
+        &self,
+        status: &VaultSecretStatus,
+        requested: Fields,
+        verdict: Verdict,
+    ) -> Verdict {
         match verdict {
+            Verdict::Blocked {
+                refusal,
+                pending,
+                confirmed,
+            } if !requested.is_empty() => Verdict::Blocked {
+                refusal,
+                pending: pending | requested,
+                confirmed,
+            },
             Verdict::Blocked {
                 refusal,
                 pending: _,

@@ -34,6 +34,8 @@ pub struct Observed {
     pub unwatched: bool,
     /// Fields of earlier PATCHes whose answers were lost.
     pub uncertain: Fields,
+    /// Whether all that is managed is to be sent once, whatever is known: somebody asked for it.
+    pub forced: bool,
     /// Where the object stands among those that mean the same remote secret.
     pub claim: Claim,
     /// Whether our finalizer is set.
@@ -79,8 +81,19 @@ impl Observed {
         }
         self.uncertain = self.uncertain - fields;
         self.stale = false;
+        self.forced = false;
         self.remote = Remote::Seen(answer);
         self.confirmed = Some(confirmed);
+    }
+
+    /// What somebody asked to be sent, and was not so far.
+    #[must_use]
+    pub fn requested(&self, desired: &Desired) -> Fields {
+        if self.forced {
+            managed(desired)
+        } else {
+            Fields::NONE
+        }
     }
 }
 
@@ -226,7 +239,8 @@ fn creation(desired: &Desired, observed: &Observed, look_again: Duration) -> Pla
 }
 
 /// The first sync of a secret that was just found: its value is unknown, so it is sent; its domains are
-/// known, so they go along only if they differ, or if a lost PATCH may have changed them since they were seen.
+/// known, so they go along only if they differ, if a lost PATCH may have changed them since they were seen, or if
+/// somebody asked for it.
 fn found(desired: &Desired, observed: &Observed, secret: &RemoteSecret) -> Plan {
     let Desired {
         target: _,
@@ -243,6 +257,7 @@ fn found(desired: &Desired, observed: &Observed, secret: &RemoteSecret) -> Plan 
         stale: _,
         unwatched: _,
         uncertain,
+        forced: _,
         claim: _,
         held: _,
         refused_creation: _,
@@ -255,7 +270,8 @@ fn found(desired: &Desired, observed: &Observed, secret: &RemoteSecret) -> Plan 
         allowed_domains: allowed_domains
             .as_ref()
             .is_some_and(|domains| !same_domains(domains, &secret.allowed_domains)),
-    } | (*uncertain & managed(desired));
+    } | (*uncertain & managed(desired))
+        | observed.requested(desired);
     let adopted = allowed_domains.as_ref().filter(|_| !fields.allowed_domains);
     let before = Confirmed::found(secret, adopted);
     if fields.is_empty() {
@@ -293,13 +309,14 @@ fn bound(
         stale,
         unwatched,
         uncertain,
+        forced,
         claim: _,
         held: _,
         refused_creation: _,
     } = observed;
     let managed = managed(desired);
     let read = *evidence != Evidence::NotRead;
-    if managed.value && !read && *stale {
+    if managed.value && !read && (*stale || *forced) {
         return Plan::ReadSource;
     }
     // Domains that were not managed until now are compared with what is there, once that was seen.
@@ -326,6 +343,9 @@ fn bound(
         DriftPolicy::Correct => (own | foreign, Fields::NONE),
         DriftPolicy::Report => (own, foreign - own),
     };
+    // Under either policy: who asks for a sync wants the declared state put back.
+    let requested = observed.requested(desired);
+    let (send, left) = (send | requested, left - requested);
     let foreign_updated_at = drift.updated_at.clone();
     let leaves = keep(drift, left);
     if send.value && !read {
@@ -333,7 +353,7 @@ fn bound(
     }
     if !send.is_empty() {
         let hides_a_foreign_write = managed.value && !send.value && !answered;
-        if hides_a_foreign_write {
+        if hides_a_foreign_write || (*forced && !answered) {
             return confirmed.ask();
         }
         return Plan::Patch(Change {
@@ -380,7 +400,8 @@ fn keep(drift: Drift, fields: Fields) -> Option<Drift> {
     (kept != Drift::default()).then_some(kept)
 }
 
-fn managed(desired: &Desired) -> Fields {
+/// The fields that are managed here.
+pub(super) fn managed(desired: &Desired) -> Fields {
     Fields {
         value: desired.value.is_managed(),
         allowed_domains: desired.allowed_domains.is_some(),

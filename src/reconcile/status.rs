@@ -21,13 +21,15 @@ use crate::{
 const SYNCED: &str = "The vault holds what is declared.";
 const SUSPENDED: &str = "spec.suspend is true: nothing is read or sent until it is false again.";
 
-/// The status that follows from `previous` by `verdict`, for the object at `generation`.
+/// The status that follows from `previous` by `verdict`, for the object at `generation` that asks for the sync
+/// `requested`.
 ///
 /// `None` where the verdict says nothing new about the object. Pure.
 #[must_use]
 pub fn next(
     previous: &VaultSecretStatus,
     generation: Option<i64>,
+    requested: Option<&str>,
     verdict: &Verdict,
     now: Timestamp,
 ) -> Option<VaultSecretStatus> {
@@ -40,6 +42,9 @@ pub fn next(
     let mut pending_fields = Fields::NONE;
     if !matches!(verdict, Verdict::Suspended) {
         condition::remove(&mut say.all, ConditionType::Suspended);
+    }
+    if let (Verdict::Synced(_) | Verdict::Drifted { .. }, Some(requested)) = (verdict, requested) {
+        status.last_handled_sync_request = Some(requested.to_owned());
     }
     match verdict {
         Verdict::Synced(confirmed) => {

@@ -14,6 +14,7 @@ use crate::{
     context::Context,
     fingerprint::keeper,
     reconcile::{desired::Target, finalizer},
+    sync_request,
 };
 
 pub(super) fn object_changed(ctx: &Context, change: &Change<'_, VaultSecret>) {
@@ -96,6 +97,7 @@ fn declared(object: &VaultSecret) -> impl PartialEq + '_ {
         &meta.uid,
         meta.generation,
         meta.deletion_timestamp.is_some(),
+        sync_request::of(object),
     )
 }
 

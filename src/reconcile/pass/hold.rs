@@ -20,7 +20,8 @@ impl Pass<'_> {
         &self,
         status: &VaultSecretStatus,
     ) -> Result<(), Verdict> {
-        let stays = self.object.spec.deletion_policy == DeletionPolicy::Retain;
+        let stays = self.object.spec.deletion_policy == DeletionPolicy::Retain
+            && !self.ctx.settings.dry_run;
         if stays && finalizer::is_set(self.object) {
             self.hold(status, false).await?;
         }

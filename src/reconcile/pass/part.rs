@@ -15,7 +15,7 @@ use crate::{
     grants,
     nairi::{Class, KeyId},
     reconcile::{
-        apply,
+        apply, dry_run,
         fields::Fields,
         finalizer,
         plan::{
@@ -57,7 +57,9 @@ impl Pass<'_> {
         for _ in 0..2 {
             let means = self.means();
             let known = self.parting(status, &means);
-            match (parting(&known), &means.credential) {
+            let farewell = parting(&known);
+            self.part_unless_dry_run(&farewell)?;
+            match (farewell, &means.credential) {
                 (Farewell::Release(why), _) => return self.release(status, why).await,
                 (Farewell::AwaitHeir, _) => {
                     return Err(Verdict::Unchecked(Retry::Every(ASK_HEIR)));
@@ -77,6 +79,15 @@ impl Pass<'_> {
             }
         }
         Err(Verdict::Unchecked(Retry::Backoff))
+    }
+
+    /// Every farewell is shown here before it is said: one that would change anything ends a dry run.
+    fn part_unless_dry_run(&self, farewell: &Farewell) -> Result<(), Verdict> {
+        let settings = &self.ctx.settings;
+        match dry_run::instead_of_parting(farewell, settings.resync_interval) {
+            Some(verdict) if settings.dry_run => Err(verdict),
+            _ => Ok(()),
+        }
     }
 
     /// What there is to delete with: also the key of a connection that went first.

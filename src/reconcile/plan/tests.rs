@@ -69,6 +69,7 @@ fn observed(confirmed: Option<Confirmed>, remote: Remote) -> Observed {
         stale: false,
         unwatched: false,
         uncertain: Fields::NONE,
+        forced: false,
         claim: Claim::Held,
         held: false,
         refused_creation: None,
@@ -289,6 +290,50 @@ fn traces_of_our_own_lost_patch_are_nobody_elses_change() {
     assert_eq!(patched(decide(&desired, &observed)).corrects, BOTH);
 }
 
+/// Everything that is managed goes out once, after a look at what is there, under either policy.
+#[test]
+fn a_requested_sync_reads_both_sides_and_sends_all_that_is_managed() {
+    for policy in [DriftPolicy::Correct, DriftPolicy::Report] {
+        for foreign in [false, true] {
+            let mut desired = desired(Value::Unread, Some(&["a.com"]), policy);
+            let mut observed = Observed {
+                forced: true,
+                ..observed(Some(confirmed()), Remote::Unasked)
+            };
+            assert_eq!(decide(&desired, &observed), Plan::ReadSource);
+            desired.value = read();
+            observed.evidence = Evidence::Same;
+            assert!(matches!(
+                decide(&desired, &observed),
+                Plan::ReadRemote { .. }
+            ));
+            let there = remote("u1", if foreign { &["b.com"] } else { &["a.com"] });
+            observed.saw(&desired, there);
+            let change = patched(decide(&desired, &observed));
+            assert_eq!((change.fields, change.leaves.as_ref()), (BOTH, None));
+            // Only what somebody else did is corrected.
+            let corrects = if foreign { DOMAINS } else { Fields::NONE };
+            assert_eq!(change.corrects, corrects);
+            let answer = remote("u2", &["a.com"]);
+            observed.patched(BOTH, answer.clone(), answered(change, &answer));
+            assert!(matches!(decide(&desired, &observed), Plan::Settled(_)));
+        }
+    }
+}
+
+#[test]
+fn a_requested_first_sync_sends_all_that_is_managed_as_well() {
+    let desired = desired(read(), Some(&["a.com"]), DriftPolicy::Correct);
+    let mut observed = Observed {
+        evidence: Evidence::Changed,
+        forced: true,
+        ..observed(None, Remote::Unasked)
+    };
+    assert_eq!(decide(&desired, &observed), Plan::Look);
+    observed.remote = Remote::Listed(remote("u1", &["a.com"]));
+    assert_eq!(patched(decide(&desired, &observed)).fields, BOTH);
+}
+
 /// The answer to a PATCH of the value alone shows domains that somebody else changed.
 #[test]
 fn what_was_cut_off_with_an_earlier_process_is_nobody_elses_change() {
@@ -403,7 +448,7 @@ prop_compose! {
         evidence in prop::sample::select(vec![Evidence::NotRead, Evidence::Same, Evidence::Changed]),
         confirmed in prop::option::weighted(0.8, some_confirmed()),
         seen in prop::option::of(("u[0-3]", some_domains(), any::<bool>())),
-        flags in any::<(bool, bool)>(),
+        flags in any::<(bool, bool, bool)>(),
         uncertain in some_fields(),
     ) -> (Desired, Observed) {
         let value = match (managed.value, evidence) {
@@ -420,7 +465,7 @@ prop_compose! {
         });
         let evidence = if managed.value { evidence } else { Evidence::NotRead };
         let observed = Observed {
-            evidence, stale: flags.0, unwatched: flags.1, uncertain, ..observed(confirmed, remote)
+            evidence, stale: flags.0, unwatched: flags.1, uncertain, forced: flags.2, ..observed(confirmed, remote)
         };
         (desired, observed)
     }
@@ -436,6 +481,10 @@ proptest! {
             prop_assert!((change.fields - managed(&desired)).is_empty());
             prop_assert!((change.corrects - change.fields).is_empty());
             prop_assert!(!change.fields.value || matches!(desired.value, Value::Read(_)));
+            if observed.forced {
+                prop_assert_eq!(change.fields, managed(&desired));
+                prop_assert!(observed.confirmed.is_none() || matches!(observed.remote, Remote::Seen(_)));
+            }
             if observed.confirmed.is_some() && desired.value.is_managed() && !change.fields.value {
                 prop_assert!(matches!(observed.remote, Remote::Seen(_)), "{:?}", change);
             }
@@ -450,7 +499,7 @@ proptest! {
             Remote::Seen(secret) | Remote::Listed(secret) => secret.clone(),
             _ => remote("u9", &["b.com"]),
         };
-        let mut patches = 0;
+        let (mut patches, mut owed) = (0, observed.requested(&desired));
         for _ in 0..9 {
             match decide(&desired, &observed) {
                 Plan::Look => observed.remote = Remote::Listed(held.clone()),
@@ -463,6 +512,7 @@ proptest! {
                 Plan::Patch(change) => {
                     patches += 1;
                     let fields = change.fields;
+                    owed = owed - fields;
                     held.updated_at = format!("p{patches}");
                     if let (true, Some(domains)) = (fields.allowed_domains, &desired.allowed_domains) {
                         held.allowed_domains = domains.iter().rev().map(|d| d.to_lowercase()).collect();
@@ -472,7 +522,7 @@ proptest! {
                 }
                 Plan::Report { confirmed, drift, pending } => {
                     prop_assert_eq!(desired.drift_policy, DriftPolicy::Report);
-                    prop_assert!(!pending.is_empty());
+                    prop_assert!(owed.is_empty() && !pending.is_empty());
                     prop_assert_eq!(drifted(&drift), pending);
                     // It is the same after a restart.
                     let mut status = VaultSecretStatus::default();
@@ -488,7 +538,7 @@ proptest! {
                     return Ok(());
                 }
                 Plan::Settled(confirmed) => {
-                    prop_assert!(patches <= 2, "{patches} PATCHes");
+                    prop_assert!(owed.is_empty() && patches <= 2, "{patches} PATCHes");
                     if let (Some(domains), Remote::Seen(seen)) = (&desired.allowed_domains, &observed.remote) {
                         let ours = same_domains(domains, &seen.allowed_domains);
                         // A server's own spelling, recorded once, is not questioned.
