@@ -32,5 +32,6 @@ pub mod reconcile;
 pub mod run;
 pub mod source;
 pub mod telemetry;
+pub mod template;
 pub mod vaults;
 pub mod watch;
