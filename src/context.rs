@@ -14,6 +14,7 @@ use crate::{
     metrics::Metrics,
     nairi,
     queue::Queue,
+    sweep::Sweeps,
     vaults::Vaults,
     watch::{Index, Stores},
 };
@@ -32,6 +33,8 @@ pub struct Context {
     pub connections: Arc<Connections>,
     /// Lists of vaults.
     pub vaults: Arc<Vaults>,
+    /// When each vault is listed next.
+    pub sweeps: Arc<Sweeps>,
     /// What this process did for each object.
     pub ledger: Ledger,
     /// The namespaces whose objects are watched; none: all.
@@ -68,8 +71,6 @@ pub struct Settings {
     pub kube_timeout: Duration,
     /// How long a reconcile may take, its status write aside.
     pub reconcile_timeout: Duration,
-    /// After about how long a missing remote secret is looked for again.
-    pub resync_interval: Duration,
 }
 
 impl Queues {

@@ -11,8 +11,8 @@
 //! 3. [`mod@reconcile`], which asks its pure steps what to do next and does it, until nothing is left to do.
 //! 4. [`nairi`] is the API on the other side; it knows nothing of Kubernetes.
 //!
-//! Beside the line: [`connections`] has the API keys, [`vaults`] the lists of vaults, [`ledger`] what this
-//! process did, [`fingerprint`] how a value is recognised without being kept. [`mod@run`] puts them together.
+//! Beside the line: [`connections`] has the API keys, [`vaults`] the lists of vaults, [`mod@sweep`] has each made once
+//! an interval and wakes the objects that differ, [`ledger`] is what this process did, [`fingerprint`] how a value is recognised without being kept. [`mod@run`] puts them together.
 
 pub mod api;
 pub mod args;
@@ -31,6 +31,7 @@ pub mod queue;
 pub mod reconcile;
 pub mod run;
 pub mod source;
+pub mod sweep;
 pub mod telemetry;
 pub mod vaults;
 pub mod watch;

@@ -125,6 +125,21 @@ impl<W: Clone + Eq + Hash> Gate<W> {
         }
     }
 
+    /// A slot for what can wait: only if the gate is open, nobody waits and a slot is free.
+    pub fn spare(self: &Arc<Self>, now: Instant) -> Option<Permit<W>> {
+        let mut state = self.lock();
+        let closed = state.refused || state.closed_until.is_some_and(|until| until > now);
+        let wanted = !state.waiting.is_empty() || !state.promised.is_empty();
+        if closed || wanted || state.taken() >= self.limit {
+            return None;
+        }
+        state.in_flight += 1;
+        drop(state);
+        Some(Permit {
+            gate: Arc::clone(self),
+        })
+    }
+
     /// The server asked for silence. Never shortens one, and never lasts longer than five minutes.
     pub fn throttle(&self, retry_after: Duration, now: Instant) {
         let until = now + retry_after.min(MAX_RETRY_AFTER);

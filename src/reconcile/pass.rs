@@ -21,7 +21,7 @@ use crate::{
     connections::{ConnectionId, Credential},
     context::Context,
     ledger::Entry,
-    nairi::{self, Admission, Class, Permit, RemoteSecret},
+    nairi::{self, Admission, Class, Permit, RemoteSecret, same_instant},
     vaults::Look,
 };
 
@@ -62,7 +62,7 @@ impl Pass<'_> {
         let mut observed =
             observe::recorded(object, &desired, status, self.entry, source.as_deref());
         for _ in 0..MOST_STEPS {
-            match plan::plan(&desired, &observed, ctx.settings.resync_interval) {
+            match plan::plan(&desired, &observed) {
                 Plan::Settled(confirmed) => {
                     return Ok(Verdict::Synced(self.settle(confirmed, status)));
                 }
@@ -77,7 +77,7 @@ impl Pass<'_> {
                         pending,
                     });
                 }
-                Plan::Refuse(refusal) => return Err(refusal.verdict()),
+                Plan::Refuse(refusal) => return Err(self.blocked(refusal, Fields::NONE)),
                 Plan::ReadSource => {
                     let value = self.read_source(&connection).await?;
                     observed.evidence =
@@ -95,6 +95,11 @@ impl Pass<'_> {
                         .await
                         .and_then(|answer| self.unrepeated(answer, &desired, &observed))
                         .map_err(|verdict| self.unless_in_sync(status, verdict))?;
+                    if let Remote::Listed(listed) = &observed.remote
+                        && !same_instant(&listed.updated_at, &answer.updated_at)
+                    {
+                        ctx.ledger.outdated(self.uid, &listed.updated_at);
+                    }
                     if observed.saw(&desired, answer) {
                         self.confirmed.clone_from(&observed.confirmed);
                     }
@@ -240,10 +245,7 @@ impl Pass<'_> {
             self.ctx.queues.objects.wake(self.key.clone());
             return Verdict::Waiting;
         }
-        let again = Retry::Every(self.ctx.settings.resync_interval);
-        plan::not_found(&Target::of(&self.object.spec), &Remote::Absent)
-            .retried(again)
-            .verdict()
+        plan::not_found(&Target::of(&self.object.spec), &Remote::Absent).verdict()
     }
 
     /// The connection's key and a slot at its gate.
@@ -331,12 +333,7 @@ impl Pass<'_> {
     }
 
     fn failure(&self, error: &nairi::Error) -> Refusal {
-        failure::refusal(
-            error,
-            &self.object.spec.vault_id,
-            self.ctx.settings.resync_interval,
-            Instant::now(),
-        )
+        failure::refusal(error, &self.object.spec.vault_id, Instant::now())
     }
 
     fn blocked(&self, refusal: Refusal, pending: Fields) -> Verdict {

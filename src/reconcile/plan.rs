@@ -4,8 +4,6 @@
 //! difference is our own change, and is always sent), and what the remote shows against what the API last
 //! confirmed to us (a difference there alone is drift, and `driftPolicy` decides).
 
-use std::time::Duration;
-
 use crate::{
     api::{Drift, DriftPolicy, Reason},
     nairi::{RemoteSecret, same_domains, same_instant},
@@ -13,7 +11,7 @@ use crate::{
         desired::{Desired, Target},
         fields::Fields,
         record::Confirmed,
-        verdict::{Refusal, Retry},
+        verdict::Refusal,
     },
 };
 
@@ -138,16 +136,18 @@ pub struct Change {
 
 /// Decides the next step.
 #[must_use]
-pub fn plan(desired: &Desired, observed: &Observed, look_again: Duration) -> Plan {
+pub fn plan(desired: &Desired, observed: &Observed) -> Plan {
     let seen = match (&observed.remote, &observed.confirmed) {
         (Remote::Unasked, _) => None,
-        (Remote::Listed(secret) | Remote::Seen(secret), _) => Some(secret),
-        // A list is weak evidence: a bound id is asked itself before it counts as gone.
-        (Remote::Absent, Some(confirmed)) => return confirmed.ask(),
-        (missing, _) => {
-            let refusal = not_found(&desired.target, missing);
-            return Plan::Refuse(refusal.retried(Retry::Every(look_again)));
+        (Remote::Seen(secret), _) if desired.target.contradicts(secret) => {
+            let renamed = Remote::Mismatch(secret.env_key.clone());
+            return Plan::Refuse(not_found(&desired.target, &renamed));
         }
+        (Remote::Listed(secret) | Remote::Seen(secret), _) => Some(secret),
+        // A list is weak evidence: a bound id is asked itself before it counts as gone, or as another's.
+        (Remote::Absent | Remote::Mismatch(_), Some(confirmed)) => return confirmed.ask(),
+        // The next list of the vault that shows something else wakes the object.
+        (missing, _) => return Plan::Refuse(not_found(&desired.target, missing)),
     };
     match (&observed.confirmed, seen) {
         (Some(confirmed), seen) => bound(desired, observed, confirmed, seen),
@@ -234,8 +234,8 @@ fn bound(
     } | (*uncertain & managed);
     let mut drift = drift(confirmed, seen);
     let answered = matches!(remote, Remote::Seen(_));
-    let known = drift == confirmed.drift.clone().unwrap_or_default();
-    if seen.is_some() && !answered && !known {
+    let known = seen.is_none_or(|secret| is_recorded(confirmed, secret));
+    if !answered && !known {
         // A list may be older than our own last PATCH: it alone changes nothing.
         return confirmed.ask();
     }
@@ -315,18 +315,30 @@ fn drifted(drift: &Drift) -> Fields {
     }
 }
 
-/// What somebody else changed: as seen now, or as recorded where the remote was not asked.
+/// Whether the record says what `seen` shows, drift included.
+pub(super) fn is_recorded(confirmed: &Confirmed, seen: &RemoteSecret) -> bool {
+    drift(confirmed, Some(seen)) == confirmed.drift.clone().unwrap_or_default()
+}
+
+/// What somebody else changed: as seen now, or as recorded where the remote was not asked. What is recorded already
+/// keeps its spelling.
 fn drift(confirmed: &Confirmed, seen: Option<&RemoteSecret>) -> Drift {
     let recorded = confirmed.drift.clone().unwrap_or_default();
     let Some(seen) = seen else { return recorded };
     let moved = !same_instant(&seen.updated_at, &confirmed.updated_at);
     let redomained = !same_domains(&seen.allowed_domains, &confirmed.allowed_domains);
+    let respelled = |old: &String| !moved || same_instant(old, &seen.updated_at);
+    let reordered = |old: &Vec<String>| same_domains(old, &seen.allowed_domains);
     Drift {
         // Our own domains-only PATCH moves updated_at without making the value ours again.
-        updated_at: moved
-            .then(|| seen.updated_at.clone())
-            .or(recorded.updated_at),
-        allowed_domains: redomained.then(|| seen.allowed_domains.clone()),
+        updated_at: recorded
+            .updated_at
+            .filter(respelled)
+            .or_else(|| moved.then(|| seen.updated_at.clone())),
+        allowed_domains: redomained.then(|| {
+            let recorded = recorded.allowed_domains.filter(reordered);
+            recorded.unwrap_or_else(|| seen.allowed_domains.clone())
+        }),
     }
 }
 

@@ -56,7 +56,7 @@ fn blocked(reason: Reason) -> Verdict {
 }
 
 fn after(previous: &VaultSecretStatus, verdict: &Verdict, second: i64) -> VaultSecretStatus {
-    next(previous, Some(3), verdict, at(second)).expect("a status")
+    next(previous, Some(3), verdict, false, at(second)).expect("a status")
 }
 
 fn ready(status: &VaultSecretStatus) -> &Condition {
@@ -181,7 +181,7 @@ fn what_says_nothing_new_writes_nothing() {
         Verdict::Unchecked(Retry::Backoff),
         Verdict::Outdated,
     ] {
-        assert_eq!(next(&before, Some(9), &verdict, at(20)), None);
+        assert_eq!(next(&before, Some(9), &verdict, false, at(20)), None);
     }
 }
 
