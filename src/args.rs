@@ -66,7 +66,7 @@ pub struct Run {
     )]
     pub watch_namespaces: Vec<String>,
 
-    /// After about how long a remote secret that is missing is looked for again.
+    /// How often each vault in use is listed, to find what others changed, removed or added there; at least 1s.
     #[arg(long, env = "VAULTSECRET_RESYNC_INTERVAL", default_value = "5m", value_parser = humantime::parse_duration)]
     pub resync_interval: Duration,
 

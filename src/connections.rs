@@ -105,15 +105,15 @@ pub struct Connections {
     /// The last usable key of each connection, for objects that have to be deleted when it is gone.
     last: Mutex<HashMap<ConnectionId, Last>>,
     gates: Gates<ObjectRef<VaultSecret>>,
-    refused: Box<dyn Fn(ConnectionId) + Send + Sync>,
+    check: Box<dyn Fn(ConnectionId) + Send + Sync>,
 }
 
 impl Connections {
-    /// Nothing known so far. `refused` is told of each connection whose key the API refused.
+    /// Nothing known so far. `check` is told of each connection that has to be checked again.
     #[must_use]
     pub fn new(
         gates: Gates<ObjectRef<VaultSecret>>,
-        refused: Box<dyn Fn(ConnectionId) + Send + Sync>,
+        check: Box<dyn Fn(ConnectionId) + Send + Sync>,
     ) -> Self {
         Self {
             known: RwLock::default(),
@@ -121,7 +121,7 @@ impl Connections {
             failures: Mutex::default(),
             last: Mutex::default(),
             gates,
-            refused,
+            check,
         }
     }
 
@@ -272,13 +272,27 @@ impl Connections {
             }
             Class::Unauthorized => {
                 if credential.gate.refuse() {
-                    self.sharing(credential.gate.key_id())
-                        .into_iter()
-                        .for_each(&self.refused);
+                    self.check_all(credential.gate.key_id());
                 }
             }
             Class::Transient | Class::Rejected | Class::NotFound | Class::InvalidResponse => {}
         }
+    }
+
+    /// The API could not be reached with this key, where it had been: the connections that use it find out whether
+    /// it can.
+    pub fn doubt(&self, key: KeyId) {
+        let mut health = self.health.lock();
+        let verified = health.get_mut(&key).map(|health| &mut health.verified);
+        let was_verified = verified.is_some_and(std::mem::take);
+        drop(health);
+        if was_verified {
+            self.check_all(key);
+        }
+    }
+
+    fn check_all(&self, key: KeyId) {
+        self.sharing(key).into_iter().for_each(&self.check);
     }
 
     /// The gates of all keys.

@@ -15,6 +15,7 @@ use crate::{
     metrics::Metrics,
     nairi,
     queue::Queue,
+    sweep::Sweeps,
     vaults::Vaults,
     watch::{Index, Stores},
 };
@@ -35,6 +36,8 @@ pub struct Context {
     pub vaults: Arc<Vaults>,
     /// Who owns which remote secret.
     pub claims: Claims,
+    /// When each vault is listed next.
+    pub sweeps: Arc<Sweeps>,
     /// What this process did for each object.
     pub ledger: Ledger,
     /// The namespaces whose objects are watched; none: all.
@@ -73,10 +76,10 @@ pub struct Settings {
     pub reconcile_timeout: Duration,
     /// How long an object that is being deleted waits for a usable API key; zero: for ever.
     pub deletion_grace: Duration,
-    /// After about how long a missing remote secret is looked for again.
-    pub resync_interval: Duration,
     /// Nothing is sent; status says what would be.
     pub dry_run: bool,
+    /// After about how long what a dry run found is looked at again.
+    pub resync_interval: Duration,
 }
 
 impl Queues {

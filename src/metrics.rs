@@ -192,6 +192,15 @@ impl Metrics {
             .inc();
     }
 
+    /// Somebody else was found to keep writing.
+    pub fn contended(&self) {
+        self.drift
+            .get_or_create(&ActionLabel {
+                action: "contended",
+            })
+            .inc();
+    }
+
     /// Somebody else's change was put right.
     pub fn drift_corrected(&self) {
         self.drift

@@ -4,9 +4,12 @@
 //! is known, `plan` decides on one next step, `apply` sends it; `pass` goes through them until nothing is left.
 //! `conclude` ends it, with what `status` makes of the verdict.
 //!
-//! `desired`, `observe`, `plan`, `record`, `verdict`, `dry_run` and `failure` are pure.
+//! `compare` says which objects a vault's list gives something to do. It, `contention`, `desired`, `observe`, `plan`,
+//! `record`, `verdict`, `dry_run` and `failure` are pure.
 
 pub mod apply;
+pub mod compare;
+pub mod contention;
 pub mod desired;
 pub mod dry_run;
 pub mod failure;
@@ -120,6 +123,14 @@ pub async fn reconcile(object: Arc<VaultSecret>, due: Instant, ctx: Arc<Context>
     ctx.ledger.waiting(&uid, generation.filter(|_| waiting));
     if waiting {
         ctx.queues.objects.keep(&key, due);
+    }
+    // What could not be looked after is looked after next time.
+    if !matches!(
+        verdict,
+        Verdict::Waiting | Verdict::Unchecked(_) | Verdict::Outdated
+    ) && let Some(hint) = &entry.hint
+    {
+        ctx.ledger.heeded(&uid, hint.began);
     }
     let action = conclude::conclude(&ctx, &object, &uid, &previous, &verdict, &notes).await;
     // Where it went away meanwhile, the watch has nothing more to say of it.

@@ -15,7 +15,7 @@ use futures::StreamExt as _;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
-    sync::watch,
+    sync::{mpsc, watch},
     task::JoinSet,
 };
 use tracing::{error, info, warn};
@@ -33,6 +33,7 @@ use crate::{
     nairi,
     queue::{self, Due, Queue},
     reconcile,
+    sweep::{self, Sweeps},
     vaults::Vaults,
     watch::{self as watches, Index, Writers},
 };
@@ -120,10 +121,12 @@ async fn operate(args: Run, ending: watch::Receiver<bool>) -> Result<(), Error> 
     let connections = Arc::new(connections(&args, &queues)?);
     let writers = Writers::default();
     let stores = writers.stores();
+    let sweeps = Arc::new(Sweeps::new(args.resync_interval));
     registry.register_collector(Box::new(Live {
         stores: stores.clone(),
         queues: queues.clone(),
         connections: Arc::clone(&connections),
+        sweeps: Arc::clone(&sweeps),
     }));
 
     // These run until this function returns, and end with it.
@@ -148,11 +151,13 @@ async fn operate(args: Run, ending: watch::Receiver<bool>) -> Result<(), Error> 
     let Some(fingerprints) = unless_ended(&ending, prepared).await else {
         return Ok(());
     };
+    let (listed, lists) = mpsc::unbounded_channel();
     let vaults = Vaults::new(
         nairi.clone(),
         Arc::clone(&connections),
         stores.objects.clone(),
         queues.objects.clone(),
+        listed,
     );
     let ctx = Arc::new(Context {
         vaults: Arc::new(vaults),
@@ -160,14 +165,15 @@ async fn operate(args: Run, ending: watch::Receiver<bool>) -> Result<(), Error> 
         settings: Settings {
             kube_timeout: KUBE_TIMEOUT,
             reconcile_timeout: 3 * args.api_timeout + 2 * KUBE_TIMEOUT,
-            resync_interval: args.resync_interval,
             dry_run: args.dry_run,
+            resync_interval: args.resync_interval,
             deletion_grace: args.deletion_grace,
         },
         client,
         nairi,
         stores: stores.clone(),
         index: Index::default(),
+        sweeps,
         connections,
         claims: Claims::new(queues.objects.clone()),
         ledger: Ledger::default(),
@@ -190,6 +196,7 @@ async fn operate(args: Run, ending: watch::Receiver<bool>) -> Result<(), Error> 
     {
         return Ok(());
     }
+    parts.spawn(sweep::sweep(Arc::clone(&ctx), lists));
     ready.store(true, Ordering::Relaxed);
     info!(objects = stores.objects.len(), "ready");
 
@@ -249,14 +256,14 @@ fn nairi_client(
 }
 
 fn connections(args: &Run, queues: &Queues) -> Result<Connections, nairi::NoRandomness> {
-    let (free, refused) = (queues.objects.clone(), queues.clone());
+    let (free, check) = (queues.objects.clone(), queues.clone());
     let gates = nairi::Gates::new(
         args.api_concurrency.into(),
         Arc::new(move |object| free.wake(object)),
     )?;
     Ok(Connections::new(
         gates,
-        Box::new(move |id| refused.wake_connection(&id)),
+        Box::new(move |id| check.wake_connection(&id)),
     ))
 }
 

@@ -99,6 +99,7 @@ pub async fn patch(
         .patch_secret(&to.credential.key, to.vault_id, &secret_id, &body)
         .await;
     drop(body);
+    ctx.ledger.asked(to.uid);
     let known = |text: &str| before.knows(allowed_domains, text);
     let value_sent = value.as_ref().map(|(value, ..)| *value);
     let outcome = outcome.and_then(|answer| credible(answer, value_sent, allowed_domains, known));
@@ -110,6 +111,11 @@ pub async fn patch(
     })?;
     ctx.ledger.answered(to.uid, doubt - fields);
     ctx.ledger.unbound(to.uid, false);
+    for old in [&before.updated_at].into_iter().chain(&foreign_updated_at) {
+        if !same_instant(old, &answer.updated_at) {
+            ctx.ledger.outdated(to.uid, old);
+        }
+    }
     ctx.vaults.learn(to.credential, to.vault_id, &answer);
     ctx.metrics.patched(fields, to.due.elapsed());
 
@@ -122,6 +128,7 @@ pub async fn patch(
     };
     if !real.is_empty() {
         ctx.metrics.drift_corrected();
+        ctx.ledger.corrected(to.uid, Timestamp::now());
         notes.push(Note::DriftCorrected(real));
     }
     if allowed_domains.is_some_and(|domains| is_unrestricted(domains))
@@ -208,6 +215,7 @@ pub async fn create(
     let outcome = (ctx.nairi)
         .create_secret(&to.credential.key, to.vault_id, &body)
         .await;
+    ctx.ledger.asked(to.uid);
     drop(body);
     let known = |text: &str| {
         let mut domains = allowed_domains.iter();
@@ -272,6 +280,7 @@ pub async fn read(ctx: &Context, to: Request<'_>, secret_id: &str) -> Result<Rem
         )
         .await
         .inspect_err(|error| ctx.connections.heed(to.credential, error))?;
+    ctx.ledger.asked(to.uid);
     ctx.vaults.learn(to.credential, to.vault_id, &answer);
     Ok(answer)
 }

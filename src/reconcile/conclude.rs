@@ -14,6 +14,7 @@ use crate::{
     ledger::Ledger,
     reconcile::{
         apply::Note,
+        contention,
         record::Confirmed,
         status::{self, ready_reason},
         verdict::{Refusal, Retry, Verdict},
@@ -52,19 +53,23 @@ pub(super) async fn conclude(
         ctx.ledger.settled(uid);
         ctx.ledger.refused_creation(uid, None);
     }
+    let now = Timestamp::now();
+    let contended = contention::until(&ctx.ledger.entry(uid).corrections, previous, now);
+    let until = contended.map(|until| Duration::try_from(until - now).unwrap_or_default());
     let Some(next) = status::next(
         previous,
         object.metadata.generation,
         sync_request::of(object),
         verdict,
-        Timestamp::now(),
+        contended.is_some(),
+        now,
     ) else {
-        return next_action(&ctx.ledger, uid, verdict);
+        return next_action(&ctx.ledger, uid, verdict, until);
     };
     let written = write(ctx, object, uid, next).await;
     publish_notes(ctx, object, notes).await;
     match written {
-        Ok(()) => next_action(&ctx.ledger, uid, verdict),
+        Ok(()) => next_action(&ctx.ledger, uid, verdict, until),
         Err(error) => {
             let conflict = matches!(&error, kube::Error::Api(status) if status.is_conflict());
             if matches!(&error, kube::Error::Api(status) if status.is_not_found()) {
@@ -156,8 +161,14 @@ async fn write(
     }
 }
 
-/// When to look again, and the count of failures that decides how long that is.
-fn next_action(ledger: &Ledger, uid: &str, verdict: &Verdict) -> Action {
+/// When to look again, and the count of failures that decides how long that is. `contended`: how long that condition
+/// still holds.
+fn next_action(
+    ledger: &Ledger,
+    uid: &str,
+    verdict: &Verdict,
+    contended: Option<Duration>,
+) -> Action {
     let retry = match verdict {
         Verdict::Waiting | Verdict::Outdated | Verdict::Released => return Action::await_change(),
         Verdict::Unchecked(retry) => *retry,
@@ -169,7 +180,9 @@ fn next_action(ledger: &Ledger, uid: &str, verdict: &Verdict) -> Action {
     }
     ledger.succeeded(uid);
     match retry {
-        Retry::OnChange | Retry::Backoff => Action::await_change(),
+        Retry::OnChange | Retry::Backoff => contended.map_or_else(Action::await_change, |left| {
+            Action::requeue(left + backoff::jittered(SPREAD))
+        }),
         Retry::Every(about) => Action::requeue(backoff::jittered(about)),
         Retry::At(then) => {
             let wait = then.saturating_duration_since(Instant::now());
@@ -178,13 +191,31 @@ fn next_action(ledger: &Ledger, uid: &str, verdict: &Verdict) -> Action {
     }
 }
 
-/// One event and one log line when `Ready` changes.
+/// One event and one log line when `Ready` changes, and when somebody else is found to keep writing.
 async fn announce(
     ctx: &Context,
     object: &VaultSecret,
     before: &VaultSecretStatus,
     now: &VaultSecretStatus,
 ) {
+    let contended = |status: &VaultSecretStatus| {
+        condition::find(&status.conditions, ConditionType::Contended).cloned()
+    };
+    if let (None, Some(condition)) = (contended(before), contended(now)) {
+        ctx.metrics.contended();
+        let (namespace, name) = (object.namespace(), object.name_any());
+        warn!(namespace, name, detail = condition.message, "contended");
+        let (about, reason) = (object.object_ref(&()), condition.reason.as_str());
+        ctx.events
+            .publish(
+                about,
+                EventType::Warning,
+                reason,
+                "Patch",
+                &condition.message,
+            )
+            .await;
+    }
     let Some(reason) = ready_reason(now) else {
         return;
     };

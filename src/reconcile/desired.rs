@@ -10,7 +10,7 @@ use zeroize::Zeroize as _;
 
 use crate::{
     api::{CreationPolicy, DeletionPolicy, DriftPolicy, Reason, VaultSecretSpec},
-    nairi::is_unrestricted,
+    nairi::{RemoteSecret, is_unrestricted},
     reconcile::{templated, verdict::Refusal},
 };
 
@@ -51,6 +51,17 @@ impl Target {
             secret_id: spec.secret_id.clone(),
             env_key: spec.env_key.clone(),
         }
+    }
+
+    /// Whether that secret has another environment key than is named.
+    #[must_use]
+    pub fn contradicts(&self, secret: &RemoteSecret) -> bool {
+        let Self {
+            vault_id: _,
+            secret_id: _,
+            env_key,
+        } = self;
+        env_key.as_ref().is_some_and(|key| *key != secret.env_key)
     }
 }
 

@@ -79,11 +79,10 @@ pub fn saw(observed: &mut Observed, desired: &Desired, listed: Remote) {
         Remote::Listed(secret) => {
             observed.saw(desired, secret);
         }
-        Remote::Absent => {
+        missing => {
             observed.confirmed = None;
-            observed.remote = Remote::Absent;
+            observed.remote = missing;
         }
-        other => observed.remote = other,
     }
 }
 

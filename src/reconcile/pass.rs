@@ -27,7 +27,7 @@ use crate::{
     connections::{ConnectionId, Credential},
     context::Context,
     ledger::Entry,
-    nairi::{self, Admission, Class, Permit, RemoteSecret},
+    nairi::{self, Admission, Class, Permit, RemoteSecret, same_instant},
     vaults::Look,
 };
 
@@ -75,12 +75,13 @@ impl Pass<'_> {
         let source = ctx.stores.source_version(object);
         let mut observed =
             observe::recorded(object, &desired, status, self.entry, source.as_deref());
+        self.shown(&desired, &observed);
         if ctx.settings.dry_run {
             dry_run::begin(&mut observed, status);
         }
         for _ in 0..MOST_STEPS {
             observed.claim = self.claim();
-            let step = plan::plan(&desired, &observed, ctx.settings.resync_interval);
+            let step = plan::plan(&desired, &observed);
             self.unless_dry_run(&step, &connection)?;
             let requested = observed.requested(&desired);
             match step {
@@ -100,7 +101,7 @@ impl Pass<'_> {
                 }
                 Plan::Refuse(refusal) => {
                     ctx.ledger.refused_creation(self.uid, None);
-                    return Err(refusal.verdict());
+                    return Err(self.blocked(refusal, Fields::NONE));
                 }
                 Plan::Hold => {
                     self.hold(status, true)
@@ -133,6 +134,11 @@ impl Pass<'_> {
                         .await
                         .and_then(|answer| self.unrepeated(answer, &desired, &observed))
                         .map_err(|verdict| self.unless_in_sync(status, requested, verdict))?;
+                    if let Remote::Listed(listed) = &observed.remote
+                        && !same_instant(&listed.updated_at, &answer.updated_at)
+                    {
+                        ctx.ledger.outdated(self.uid, &listed.updated_at);
+                    }
                     if observed.saw(&desired, answer) {
                         self.confirmed.clone_from(&observed.confirmed);
                     }
@@ -311,10 +317,7 @@ impl Pass<'_> {
             self.ctx.queues.objects.wake(self.key.clone());
             return Verdict::Waiting;
         }
-        let again = Retry::Every(self.ctx.settings.resync_interval);
-        plan::not_found(&Target::of(&self.object.spec), &Remote::Absent)
-            .retried(again)
-            .verdict()
+        plan::not_found(&Target::of(&self.object.spec), &Remote::Absent).verdict()
     }
 
     /// The connection's key and a slot at its gate.
@@ -419,12 +422,7 @@ impl Pass<'_> {
     }
 
     fn failure(&self, error: &nairi::Error) -> Refusal {
-        failure::refusal(
-            error,
-            &self.object.spec.vault_id,
-            self.ctx.settings.resync_interval,
-            Instant::now(),
-        )
+        failure::refusal(error, &self.object.spec.vault_id, Instant::now())
     }
 
     fn blocked(&self, refusal: Refusal, pending: Fields) -> Verdict {

@@ -6,8 +6,6 @@
 
 pub mod parting;
 
-use std::time::Duration;
-
 use crate::{
     api::{CreationPolicy, DeletionPolicy, Drift, DriftPolicy, Reason},
     nairi::{RemoteSecret, same_domains, same_instant},
@@ -15,7 +13,7 @@ use crate::{
         desired::{Desired, Target, Value},
         fields::Fields,
         record::Confirmed,
-        verdict::{Refusal, Retry},
+        verdict::Refusal,
     },
 };
 
@@ -182,7 +180,7 @@ pub struct Change {
 
 /// Decides the next step.
 #[must_use]
-pub fn plan(desired: &Desired, observed: &Observed, look_again: Duration) -> Plan {
+pub fn plan(desired: &Desired, observed: &Observed) -> Plan {
     if let Claim::Lost { to } = &observed.claim {
         return Plan::Refuse(conflict(&desired.target, to.as_deref()));
     }
@@ -191,16 +189,18 @@ pub fn plan(desired: &Desired, observed: &Observed, look_again: Duration) -> Pla
     }
     let seen = match (&observed.remote, &observed.confirmed) {
         (Remote::Unasked, _) => None,
+        (Remote::Seen(secret), _) if desired.target.contradicts(secret) => {
+            let renamed = Remote::Mismatch(secret.env_key.clone());
+            return Plan::Refuse(not_found(&desired.target, &renamed));
+        }
         (Remote::Listed(secret) | Remote::Seen(secret), _) => Some(secret),
-        // A list is weak evidence: a bound id is asked itself before it counts as gone.
-        (Remote::Absent, Some(confirmed)) => return confirmed.ask(),
+        // A list is weak evidence: a bound id is asked itself before it counts as gone, or as another's.
+        (Remote::Absent | Remote::Mismatch(_), Some(confirmed)) => return confirmed.ask(),
         (Remote::Absent, None) if desired.creation_policy == CreationPolicy::IfMissing => {
-            return creation(desired, observed, look_again);
+            return creation(desired, observed);
         }
-        (missing, _) => {
-            let refusal = not_found(&desired.target, missing);
-            return Plan::Refuse(refusal.retried(Retry::Every(look_again)));
-        }
+        // The next list of the vault that shows something else wakes the object.
+        (missing, _) => return Plan::Refuse(not_found(&desired.target, missing)),
     };
     match (&observed.confirmed, seen) {
         // Another connection than the one it was found through has to show it first.
@@ -212,7 +212,7 @@ pub fn plan(desired: &Desired, observed: &Observed, look_again: Duration) -> Pla
 }
 
 /// A vault that was shown to have no such secret.
-fn creation(desired: &Desired, observed: &Observed, look_again: Duration) -> Plan {
+fn creation(desired: &Desired, observed: &Observed) -> Plan {
     if let Some(refusal) = &observed.refused_creation {
         return Plan::Refuse(refusal.clone());
     }
@@ -231,10 +231,7 @@ fn creation(desired: &Desired, observed: &Observed, look_again: Duration) -> Pla
             allowed_domains: allowed_domains.clone(),
         },
         // The API server admits none of these.
-        _ => {
-            let refusal = not_found(target, &Remote::Absent);
-            Plan::Refuse(refusal.retried(Retry::Every(look_again)))
-        }
+        _ => Plan::Refuse(not_found(target, &Remote::Absent)),
     }
 }
 
@@ -330,8 +327,8 @@ fn bound(
     } | (*uncertain & managed);
     let mut drift = drift(confirmed, seen);
     let answered = matches!(remote, Remote::Seen(_));
-    let known = drift == confirmed.drift.clone().unwrap_or_default();
-    if seen.is_some() && !answered && !known {
+    let known = seen.is_none_or(|secret| is_recorded(confirmed, secret));
+    if !answered && !known {
         // A list may be older than our own last PATCH: it alone changes nothing.
         return confirmed.ask();
     }
@@ -415,18 +412,30 @@ fn drifted(drift: &Drift) -> Fields {
     }
 }
 
-/// What somebody else changed: as seen now, or as recorded where the remote was not asked.
+/// Whether the record says what `seen` shows, drift included.
+pub(super) fn is_recorded(confirmed: &Confirmed, seen: &RemoteSecret) -> bool {
+    drift(confirmed, Some(seen)) == confirmed.drift.clone().unwrap_or_default()
+}
+
+/// What somebody else changed: as seen now, or as recorded where the remote was not asked. What is recorded already
+/// keeps its spelling.
 fn drift(confirmed: &Confirmed, seen: Option<&RemoteSecret>) -> Drift {
     let recorded = confirmed.drift.clone().unwrap_or_default();
     let Some(seen) = seen else { return recorded };
     let moved = !same_instant(&seen.updated_at, &confirmed.updated_at);
     let redomained = !same_domains(&seen.allowed_domains, &confirmed.allowed_domains);
+    let respelled = |old: &String| !moved || same_instant(old, &seen.updated_at);
+    let reordered = |old: &Vec<String>| same_domains(old, &seen.allowed_domains);
     Drift {
         // Our own domains-only PATCH moves updated_at without making the value ours again.
-        updated_at: moved
-            .then(|| seen.updated_at.clone())
-            .or(recorded.updated_at),
-        allowed_domains: redomained.then(|| seen.allowed_domains.clone()),
+        updated_at: recorded
+            .updated_at
+            .filter(respelled)
+            .or_else(|| moved.then(|| seen.updated_at.clone())),
+        allowed_domains: redomained.then(|| {
+            let recorded = recorded.allowed_domains.filter(reordered);
+            recorded.unwrap_or_else(|| seen.allowed_domains.clone())
+        }),
     }
 }
 

@@ -72,7 +72,7 @@ fn observed() -> Observed {
 fn after(verdict: Verdict, status: &VaultSecretStatus) -> VaultSecretStatus {
     let now = jiff::Timestamp::UNIX_EPOCH;
     let verdict = unrecorded(verdict, status);
-    next(status, Some(2), Some("now"), &verdict, now).expect("a status")
+    next(status, Some(2), Some("now"), &verdict, false, now).expect("a status")
 }
 
 fn change(fields: Fields) -> Plan {
@@ -184,7 +184,7 @@ fn a_secret_that_was_found_as_declared_is_not_bound() {
 #[test]
 fn a_list_is_taken_as_it_is() {
     let desired = desired();
-    let decide = |observed: &Observed| plan(&desired, observed, LOOK_AGAIN);
+    let decide = |observed: &Observed| plan(&desired, observed);
     let observed = || {
         let mut observed = observed();
         begin(&mut observed, &bound());
@@ -230,7 +230,7 @@ fn what_is_not_in_sync_is_looked_for_each_time() {
         }
         let mut observed = observed();
         begin(&mut observed, &status);
-        let plan = plan(&desired, &observed, LOOK_AGAIN);
+        let plan = plan(&desired, &observed);
         assert_eq!(plan == Plan::Look, looks, "{reason:?}");
     }
 }

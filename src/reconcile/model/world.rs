@@ -1,11 +1,11 @@
 //! The world: what each side holds, and what may be sent in it.
 
-use std::{collections::BTreeMap, sync::OnceLock};
+use std::{collections::BTreeMap, sync::OnceLock, time::Instant};
 
 use k8s_openapi::jiff::Timestamp;
 use secrecy::SecretString;
 
-use super::{Fields, UID, Verdict, next, truth::Truth};
+use super::{Fields, Listing, UID, Verdict, compare, next, truth::Truth};
 use crate::{
     api::{
         ConnectionRef, DriftPolicy, SecretKeyRef, ValueFrom, VaultSecret, VaultSecretSpec,
@@ -279,6 +279,15 @@ impl World {
         shown(self.lagging.as_ref().unwrap_or(&self.remote), "Z")
     }
 
+    /// The vault is listed, and the list compared with the record in `status`.
+    pub(super) fn sweep(&mut self, status: &VaultSecretStatus) {
+        let (began, list) = (Instant::now(), [self.listed()]);
+        let entry = self.ledger.entry(UID);
+        let listing = Listing::new(began, &list);
+        let hint = compare(&self.object, status, &entry, &listing, began);
+        self.ledger.hint(UID, hint);
+    }
+
     /// Lists show the present state from now on, whatever comes; or are up to date.
     pub(super) fn lag(&mut self, lags: bool) {
         self.lagging = lags.then(|| self.remote.clone());
@@ -304,6 +313,7 @@ impl World {
             self.object.metadata.generation,
             sync_request::of(&self.object),
             verdict,
+            false,
             self.now(),
         ) else {
             return;

@@ -3,10 +3,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     api::VaultSecretStatus,
-    reconcile::{desired::Value, record::Sent},
+    reconcile::{desired::Value, record::Sent, verdict::Retry},
 };
 
-const LOOK_AGAIN: Duration = Duration::from_mins(5);
 const BOTH: Fields = Fields {
     value: true,
     allowed_domains: true,
@@ -77,7 +76,7 @@ fn observed(confirmed: Option<Confirmed>, remote: Remote) -> Observed {
 }
 
 fn decide(desired: &Desired, observed: &Observed) -> Plan {
-    plan(desired, observed, LOOK_AGAIN)
+    plan(desired, observed)
 }
 
 fn patched(plan: Plan) -> Change {
@@ -246,7 +245,7 @@ fn a_difference_in_a_list_is_asked_of_the_secret_itself_before_anything_is_done(
 }
 
 #[test]
-fn what_cannot_be_found_is_refused_and_looked_for_again() {
+fn what_cannot_be_found_is_refused_until_a_list_shows_otherwise() {
     let by_key = desired(read(), None, DriftPolicy::Correct);
     let mut by_id = desired(read(), None, DriftPolicy::Correct);
     by_id.target.secret_id = Some("sec_1".into());
@@ -271,7 +270,7 @@ fn what_cannot_be_found_is_refused_and_looked_for_again() {
             panic!("{reason} expected");
         };
         assert_eq!((refusal.reason, refusal.unbind), (reason, unbind));
-        assert_eq!(refusal.retry, Retry::Every(LOOK_AGAIN));
+        assert_eq!(refusal.retry, Retry::OnChange);
         assert!(refusal.message.contains("vlt_1"), "{}", refusal.message);
     }
 }

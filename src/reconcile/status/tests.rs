@@ -56,7 +56,7 @@ fn blocked(reason: Reason) -> Verdict {
 }
 
 fn after(previous: &VaultSecretStatus, verdict: &Verdict, second: i64) -> VaultSecretStatus {
-    next(previous, Some(3), None, verdict, at(second)).expect("a status")
+    next(previous, Some(3), None, verdict, false, at(second)).expect("a status")
 }
 
 fn ready(status: &VaultSecretStatus) -> &Condition {
@@ -162,7 +162,7 @@ fn a_request_counts_as_handled_once_the_object_is_settled() {
         ..VaultSecretStatus::default()
     };
     let handled = |verdict: &Verdict, requested: Option<&str>| {
-        let next = next(&status, Some(3), requested, verdict, at(10)).expect("a status");
+        let next = next(&status, Some(3), requested, verdict, false, at(10)).expect("a status");
         next.last_handled_sync_request.expect("it stays")
     };
     for settled in [synced("u1"), drifted()] {
@@ -206,7 +206,10 @@ fn what_says_nothing_new_writes_nothing() {
         Verdict::Unchecked(Retry::Backoff),
         Verdict::Outdated,
     ] {
-        assert_eq!(next(&before, Some(9), Some("now"), &verdict, at(20)), None);
+        assert_eq!(
+            next(&before, Some(9), Some("now"), &verdict, false, at(20)),
+            None
+        );
     }
 }
 
