@@ -12,7 +12,8 @@
 //! 4. [`nairi`] is the API on the other side; it knows nothing of Kubernetes.
 //!
 //! Beside the line: [`connections`] has the API keys, [`vaults`] the lists of vaults, [`ledger`] what this
-//! process did, [`fingerprint`] how a value is recognised without being kept. [`mod@run`] puts them together.
+//! process did, [`fingerprint`] how a value is recognised without being kept, [`lease`] which of several replicas
+//! acts, and the fence that each write has to pass. [`mod@run`] puts them together.
 
 pub mod api;
 pub mod args;
@@ -20,15 +21,18 @@ pub mod backoff;
 pub mod connections;
 pub mod context;
 pub mod crds;
+pub mod deadline;
 pub mod events;
 pub mod fingerprint;
 pub mod grants;
 pub mod http;
+pub mod lease;
 pub mod ledger;
 pub mod metrics;
 pub mod nairi;
 pub mod queue;
 pub mod reconcile;
+pub mod reminder;
 pub mod run;
 pub mod source;
 pub mod telemetry;

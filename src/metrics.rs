@@ -14,6 +14,7 @@ use prometheus_client::{
     metrics::{
         counter::Counter,
         family::Family,
+        gauge::Gauge,
         histogram::{Histogram, exponential_buckets},
         info::Info,
     },
@@ -56,6 +57,7 @@ pub struct Metrics {
     patched_fields: Family<FieldLabel, Counter>,
     propagation: Histogram,
     drift: Family<ActionLabel, Counter>,
+    leader: Gauge,
 }
 
 /// From 1 ms to about 30 s.
@@ -75,6 +77,7 @@ impl Metrics {
             patched_fields: Family::default(),
             propagation: seconds(),
             drift: Family::default(),
+            leader: Gauge::default(),
         };
         let mut registry = Registry::with_prefix("vaultsecret");
         let Self {
@@ -85,6 +88,7 @@ impl Metrics {
             patched_fields,
             propagation,
             drift,
+            leader,
         } = metrics.clone();
         registry.register("reconcile", "Reconciles, by how they ended", reconciles);
         registry.register(
@@ -117,6 +121,7 @@ impl Metrics {
             "Changes by somebody else, by what was done about them",
             drift,
         );
+        registry.register("leader", "Whether this replica acts: 1, or 0", leader);
         let build = vec![("version", env!("CARGO_PKG_VERSION"))];
         registry.register("build", "The running version", Info::new(build));
         (metrics, registry)
@@ -156,6 +161,11 @@ impl Metrics {
         self.request_duration
             .get_or_create(&MethodLabel { method })
             .observe(took.as_secs_f64());
+    }
+
+    /// This replica acts from here on, until its end.
+    pub fn leads(&self) {
+        self.leader.set(1);
     }
 
     /// A PATCH was confirmed, this long after its cause was seen.

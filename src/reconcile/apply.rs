@@ -89,8 +89,8 @@ pub async fn patch(
         value: value.as_ref().map(|(value, ..)| (*value).clone()),
         allowed_domains: allowed_domains.cloned(),
     };
-    let outcome = ctx
-        .nairi
+    let nairi = ctx.writing().await;
+    let outcome = nairi
         .patch_secret(&to.credential.key, to.vault_id, &secret_id, &body)
         .await;
     drop(body);
@@ -163,14 +163,9 @@ fn lifts(answer: &RemoteSecret, sent: &[String]) -> bool {
 /// # Errors
 /// The failed request.
 pub async fn read(ctx: &Context, to: Request<'_>, secret_id: &str) -> Result<RemoteSecret, Error> {
-    let answer = ctx
-        .nairi
-        .patch_secret(
-            &to.credential.key,
-            to.vault_id,
-            secret_id,
-            &SecretPatch::default(),
-        )
+    let (nairi, nothing) = (ctx.writing().await, SecretPatch::default());
+    let answer = nairi
+        .patch_secret(&to.credential.key, to.vault_id, secret_id, &nothing)
         .await
         .inspect_err(|error| ctx.connections.heed(to.credential, error))?;
     ctx.vaults.learn(to.credential, to.vault_id, &answer);
