@@ -60,12 +60,12 @@ impl Candidate {
 
 impl Leader {
     fn new(mut elector: Elector, fence: Fence) -> Self {
-        let (give_back, given_back) = oneshot::channel();
+        let (give_back, ended) = oneshot::channel();
         let renewed = fence.clone();
         let renewing = tokio::spawn(async move {
             tokio::select! {
                 () = elector.keep(&renewed) => {}
-                Ok(()) = given_back => {
+                Ok(()) = ended => {
                     renewed.lose(Lost::Released);
                     elector.give_back().await;
                 }
