@@ -11,6 +11,7 @@ use crate::{
     connections::{ConnectionId, Connections},
     events::Events,
     fingerprint::FingerprintKey,
+    lease::Fence,
     ledger::Ledger,
     metrics::Metrics,
     nairi,
@@ -24,8 +25,10 @@ use crate::{
 pub struct Context {
     /// Kubernetes.
     pub client: Client,
-    /// The Nairi API.
+    /// The Nairi API, for questions. For writes: [`Context::writing`].
     pub nairi: nairi::Client,
+    /// What each write has to pass.
+    pub fence: Fence,
     /// What is watched.
     pub stores: Stores,
     /// Which objects refer to what.
@@ -96,6 +99,14 @@ impl Queues {
 }
 
 impl Context {
+    /// The Nairi API for one write that is sent right now: its timeout ends before the lease does. Never returns once
+    /// the lease is lost.
+    ///
+    /// For a write to Kubernetes there is [`Fence::bounded`].
+    pub async fn writing(&self) -> nairi::Client {
+        self.nairi.within(self.fence.pass(Duration::MAX).await)
+    }
+
     /// Forgets everything about an object that is gone.
     pub fn forget(&self, object: &ObjectRef<VaultSecret>, uid: &str) {
         self.ledger.forget(uid);

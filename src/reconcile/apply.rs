@@ -94,8 +94,8 @@ pub async fn patch(
         value: value.as_ref().map(|(value, ..)| (*value).clone()),
         allowed_domains: allowed_domains.cloned(),
     };
-    let outcome = ctx
-        .nairi
+    let nairi = ctx.writing().await;
+    let outcome = nairi
         .patch_secret(&to.credential.key, to.vault_id, &secret_id, &body)
         .await;
     drop(body);
@@ -212,7 +212,8 @@ pub async fn create(
         value: value.clone(),
         allowed_domains: allowed_domains.clone(),
     };
-    let outcome = (ctx.nairi)
+    let nairi = ctx.writing().await;
+    let outcome = nairi
         .create_secret(&to.credential.key, to.vault_id, &body)
         .await;
     ctx.ledger.asked(to.uid);
@@ -252,7 +253,8 @@ pub async fn create(
 /// # Errors
 /// The failed request.
 pub async fn delete(ctx: &Context, to: Request<'_>, secret_id: &str) -> Result<(), Error> {
-    let outcome = (ctx.nairi)
+    let nairi = ctx.writing().await;
+    let outcome = nairi
         .delete_secret(&to.credential.key, to.vault_id, secret_id)
         .await
         .inspect_err(|error| ctx.connections.heed(to.credential, error));
@@ -270,14 +272,9 @@ pub async fn delete(ctx: &Context, to: Request<'_>, secret_id: &str) -> Result<(
 /// # Errors
 /// The failed request.
 pub async fn read(ctx: &Context, to: Request<'_>, secret_id: &str) -> Result<RemoteSecret, Error> {
-    let answer = ctx
-        .nairi
-        .patch_secret(
-            &to.credential.key,
-            to.vault_id,
-            secret_id,
-            &SecretPatch::default(),
-        )
+    let (nairi, nothing) = (ctx.writing().await, SecretPatch::default());
+    let answer = nairi
+        .patch_secret(&to.credential.key, to.vault_id, secret_id, &nothing)
         .await
         .inspect_err(|error| ctx.connections.heed(to.credential, error))?;
     ctx.ledger.asked(to.uid);

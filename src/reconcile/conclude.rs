@@ -140,7 +140,8 @@ async fn write(
         name: &name,
         resource_version: &resource_version,
     };
-    match status::write(&api, target, &shown, &next, ctx.settings.kube_timeout).await {
+    let within = (&ctx.fence, ctx.settings.kube_timeout);
+    match status::write(&api, target, &shown, &next, within).await {
         Ok(version) => {
             ctx.ledger.remember(uid, next.clone(), version);
             if let Some(version) = ctx
