@@ -12,10 +12,10 @@
 //! 4. [`nairi`] is the API on the other side; it knows nothing of Kubernetes.
 //!
 //! Beside the line: [`connections`] has the API keys, [`claims`] who owns which remote secret, [`vaults`] the lists of
-//! vaults, [`mod@sweep`] has each made once an interval and wakes the objects that differ, [`ledger`] is what this
-//! process did, [`fingerprint`] how a value is recognised without being kept, [`sync_request`] how one sync is asked
-//! for, [`lease`] which of several replicas acts, and the fence that each write has to pass. [`mod@run`] puts them
-//! together.
+//! vaults, [`mod@sweep`] has each made once an interval and wakes the objects that differ, [`template`] makes a value
+//! of several keys of a Secret, [`ledger`] is what this process did, [`fingerprint`] how a value is recognised without
+//! being kept, [`sync_request`] how one sync is asked for, [`lease`] which of several replicas acts, and the fence that
+//! each write has to pass. [`mod@run`] puts them together.
 
 pub mod api;
 pub mod args;
