@@ -3,11 +3,14 @@
 //! The watch cache lags behind our own writes; the ledger outranks it until the cache shows them. One
 //! entry per existing object, dropped with the object.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Instant};
 
 use parking_lot::Mutex;
 
-use crate::{api::VaultSecretStatus, reconcile::fields::Fields};
+use crate::{
+    api::VaultSecretStatus,
+    reconcile::{fields::Fields, verdict::Refusal},
+};
 
 /// What this process did for each object, by uid.
 #[derive(Debug, Default)]
@@ -30,6 +33,10 @@ pub struct Entry {
     pub watched: bool,
     /// The API said of the secret we were bound to that it is gone: look for it by its environment key.
     pub unbound: bool,
+    /// Why the secret could not be created, until a list has shown whether somebody else had done it.
+    pub refused_creation: Option<Refusal>,
+    /// Since when an object that is being deleted has had no key to delete its remote secret with.
+    pub keyless_since: Option<Instant>,
 }
 
 /// A status of ours that the cache may not show so far.
@@ -90,6 +97,16 @@ impl Ledger {
     /// Notes whether the recorded binding counts no more.
     pub fn unbound(&self, uid: &str, unbound: bool) {
         self.update(uid, |entry| entry.unbound = unbound);
+    }
+
+    /// Remembers why the secret could not be created, or forgets it.
+    pub fn refused_creation(&self, uid: &str, refusal: Option<Refusal>) {
+        self.update(uid, |entry| entry.refused_creation = refusal);
+    }
+
+    /// Notes since when there is no key to delete the remote secret with.
+    pub fn keyless_since(&self, uid: &str, since: Option<Instant>) {
+        self.update(uid, |entry| entry.keyless_since = since);
     }
 
     /// The server shows the status that was still to be written: its write had gone through after all.

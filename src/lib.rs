@@ -11,12 +11,14 @@
 //! 3. [`mod@reconcile`], which asks its pure steps what to do next and does it, until nothing is left to do.
 //! 4. [`nairi`] is the API on the other side; it knows nothing of Kubernetes.
 //!
-//! Beside the line: [`connections`] has the API keys, [`vaults`] the lists of vaults, [`ledger`] what this
+//! Beside the line: [`connections`] has the API keys, [`claims`] who owns which remote secret,
+//! [`vaults`] the lists of vaults, [`ledger`] what this
 //! process did, [`fingerprint`] how a value is recognised without being kept. [`mod@run`] puts them together.
 
 pub mod api;
 pub mod args;
 pub mod backoff;
+pub mod claims;
 pub mod connections;
 pub mod context;
 pub mod crds;

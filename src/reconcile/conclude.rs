@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// How soon a status write that met a newer object is tried again: the watch brings that object in a moment.
-const AFTER_CONFLICT: Duration = Duration::from_millis(200);
+pub(super) const AFTER_CONFLICT: Duration = Duration::from_millis(200);
 
 /// Over how long the objects are spread that wait for the same moment.
 const SPREAD: Duration = Duration::from_secs(1);
@@ -49,6 +49,7 @@ pub(super) async fn conclude(
     }
     if matches!(verdict, Verdict::Synced(_) | Verdict::Drifted { .. }) {
         ctx.ledger.settled(uid);
+        ctx.ledger.refused_creation(uid, None);
     }
     let Some(next) = status::next(
         previous,
@@ -156,7 +157,7 @@ async fn write(
 /// When to look again, and the count of failures that decides how long that is.
 fn next_action(ledger: &Ledger, uid: &str, verdict: &Verdict) -> Action {
     let retry = match verdict {
-        Verdict::Waiting | Verdict::Outdated => return Action::await_change(),
+        Verdict::Waiting | Verdict::Outdated | Verdict::Released => return Action::await_change(),
         Verdict::Unchecked(retry) => *retry,
         Verdict::Synced(_) | Verdict::Drifted { .. } | Verdict::Suspended => Retry::OnChange,
         Verdict::Blocked { refusal, .. } => refusal.retry,
@@ -215,6 +216,10 @@ async fn announce(
 async fn publish_notes(ctx: &Context, object: &VaultSecret, notes: &[Note]) {
     for note in notes {
         let (type_, reason, message) = match note {
+            Note::Created { secret_id } => {
+                let message = format!("Created the secret in Nairi: {secret_id}.");
+                (EventType::Normal, "Created", message)
+            }
             Note::DriftCorrected(fields) => {
                 let names: Vec<_> = fields
                     .names()
@@ -243,7 +248,7 @@ async fn publish_notes(ctx: &Context, object: &VaultSecret, notes: &[Note]) {
             message
         );
         ctx.events
-            .publish(object.object_ref(&()), type_, reason, "Patch", &message)
+            .publish(object.object_ref(&()), type_, reason, "Send", &message)
             .await;
     }
 }

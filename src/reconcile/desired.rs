@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use zeroize::Zeroize as _;
 
 use crate::{
-    api::{DriftPolicy, Reason, VaultSecretSpec},
+    api::{CreationPolicy, DeletionPolicy, DriftPolicy, Reason, VaultSecretSpec},
     nairi::is_unrestricted,
     reconcile::verdict::Refusal,
 };
@@ -23,6 +23,10 @@ pub struct Desired {
     pub allowed_domains: Option<Vec<String>>,
     /// What to do about somebody else's change.
     pub drift_policy: DriftPolicy,
+    /// Whether the secret is created where the vault has none of that environment key.
+    pub creation_policy: CreationPolicy,
+    /// Whether the secret goes with the object.
+    pub deletion_policy: DeletionPolicy,
 }
 
 /// How a VaultSecret names its remote secret: by id, by environment key, or by both.
@@ -106,6 +110,8 @@ impl Desired {
             value,
             allowed_domains: spec.allowed_domains.clone(),
             drift_policy: spec.drift_policy,
+            creation_policy: spec.creation_policy,
+            deletion_policy: spec.deletion_policy,
         })
     }
 }

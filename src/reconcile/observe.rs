@@ -9,7 +9,8 @@ use crate::{
     ledger::Entry,
     reconcile::{
         desired::{Desired, Target},
-        plan::{Evidence, Observed, Remote},
+        finalizer,
+        plan::{Claim, Evidence, Observed, Remote},
         record::Confirmed,
         status::ready_reason,
     },
@@ -52,6 +53,10 @@ pub fn recorded(
         stale: changed || entry.uncertain.value || status.value_fingerprint.is_none(),
         unwatched: changed && !entry.watched,
         uncertain: entry.uncertain,
+        // The registry of claims says where it stands.
+        claim: Claim::Unproven,
+        held: finalizer::is_set(object),
+        refused_creation: entry.refused_creation.clone(),
         confirmed,
     }
 }

@@ -1,5 +1,10 @@
 //! One pass: asks `plan` for the next step and takes it, until nothing is left to do.
 
+mod claim;
+mod create;
+mod hold;
+mod part;
+
 use std::time::Instant;
 
 use kube_runtime::reflector::ObjectRef;
@@ -11,13 +16,14 @@ use super::{
     failure,
     fields::Fields,
     observe,
-    plan::{self, Change, Observed, Plan, Remote},
+    plan::{self, Change, Claim, Observed, Plan, Remote},
     record::Confirmed,
     resolve, status,
     verdict::{Refusal, Retry, Verdict},
 };
 use crate::{
     api::{Reason, VaultSecret, VaultSecretStatus},
+    claims::Subject,
     connections::{ConnectionId, Credential},
     context::Context,
     ledger::Entry,
@@ -46,9 +52,6 @@ pub(super) struct Pass<'a> {
 
 impl Pass<'_> {
     pub(super) async fn run(&mut self, status: &VaultSecretStatus) -> Verdict {
-        if self.object.spec.suspend {
-            return Verdict::Suspended;
-        }
         match self.steps(status).await {
             Ok(verdict) | Err(verdict) => verdict,
         }
@@ -56,12 +59,19 @@ impl Pass<'_> {
 
     async fn steps(&mut self, status: &VaultSecretStatus) -> Result<Verdict, Verdict> {
         let (ctx, object) = (self.ctx, self.object);
-        let connection = resolve::permitted(&ctx.stores, object).map_err(Refusal::verdict)?;
+        let permitted = resolve::permitted(&ctx.stores, object);
+        ctx.claims.permitted(self.uid, permitted.is_ok());
+        self.let_go_of_what_stays(status).await?;
+        if object.spec.suspend {
+            return Ok(Verdict::Suspended);
+        }
+        let connection = permitted.map_err(Refusal::verdict)?;
         let mut desired = Desired::from_spec(&object.spec).map_err(Refusal::verdict)?;
         let source = ctx.stores.source_version(object);
         let mut observed =
             observe::recorded(object, &desired, status, self.entry, source.as_deref());
         for _ in 0..MOST_STEPS {
+            observed.claim = self.claim();
             match plan::plan(&desired, &observed, ctx.settings.resync_interval) {
                 Plan::Settled(confirmed) => {
                     return Ok(Verdict::Synced(self.settle(confirmed, status)));
@@ -77,7 +87,16 @@ impl Pass<'_> {
                         pending,
                     });
                 }
-                Plan::Refuse(refusal) => return Err(refusal.verdict()),
+                Plan::Refuse(refusal) => {
+                    ctx.ledger.refused_creation(self.uid, None);
+                    return Err(refusal.verdict());
+                }
+                Plan::Hold => {
+                    self.hold(status, true)
+                        .await
+                        .map_err(|verdict| self.unless_in_sync(status, verdict))?;
+                    observed.held = true;
+                }
                 Plan::ReadSource => {
                     let value = self.read_source(&connection).await?;
                     observed.evidence =
@@ -88,6 +107,7 @@ impl Pass<'_> {
                     observed.remote = self
                         .look(&connection, &desired, &observed)
                         .map_err(|verdict| self.unless_in_sync(status, verdict))?;
+                    self.shown(&desired, &observed);
                 }
                 Plan::ReadRemote { secret_id } => {
                     let answer = self
@@ -98,6 +118,20 @@ impl Pass<'_> {
                     if observed.saw(&desired, answer) {
                         self.confirmed.clone_from(&observed.confirmed);
                     }
+                    self.shown(&desired, &observed);
+                }
+                Plan::Create {
+                    env_key,
+                    allowed_domains,
+                } => {
+                    self.create(
+                        &connection,
+                        &desired,
+                        &mut observed,
+                        env_key,
+                        allowed_domains,
+                    )
+                    .await?;
                 }
                 Plan::Patch(change) => {
                     self.patch(&connection, &desired, &mut observed, change)
@@ -199,6 +233,10 @@ impl Pass<'_> {
     ) -> Result<(), Verdict> {
         let fields = change.fields;
         let credential = self.admitted(connection, fields)?;
+        let _turn = self.turn(Subject::Secret {
+            vault_id: desired.target.vault_id.clone(),
+            secret_id: change.secret_id.clone(),
+        })?;
         self.current()?;
         let value = match (&desired.value, &self.read) {
             (Value::Read(value), Some(version)) => {
@@ -235,6 +273,7 @@ impl Pass<'_> {
     /// once; one that was named by its id has to be named anew, or come back.
     fn gone(&self, credential: &Credential, secret_id: &str) -> Verdict {
         (self.ctx.vaults).gone(credential, &self.object.spec.vault_id, secret_id);
+        self.ctx.claims.lapse(self.uid);
         if self.object.spec.secret_id.is_none() && !self.entry.unbound {
             self.ctx.ledger.unbound(self.uid, true);
             self.ctx.queues.objects.wake(self.key.clone());
@@ -280,7 +319,8 @@ impl Pass<'_> {
         }
     }
 
-    /// Checks, right before something is sent, that the object is still the one we decided for, and permitted.
+    /// Checks, right before something is sent, that the object is still the one we decided for, permitted, and not
+    /// behind an older claimant.
     fn current(&self) -> Result<(), Verdict> {
         let now = self.ctx.stores.objects.get(self.key);
         let same = now.is_some_and(|now| {
@@ -289,6 +329,7 @@ impl Pass<'_> {
                 && then.generation == now_meta.generation
                 && now_meta.deletion_timestamp.is_none()
                 && resolve::permitted(&self.ctx.stores, &now).is_ok()
+                && !matches!(self.claim(), Claim::Lost { .. })
         });
         if same { Ok(()) } else { Err(Verdict::Outdated) }
     }

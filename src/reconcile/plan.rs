@@ -4,13 +4,15 @@
 //! difference is our own change, and is always sent), and what the remote shows against what the API last
 //! confirmed to us (a difference there alone is drift, and `driftPolicy` decides).
 
+pub mod parting;
+
 use std::time::Duration;
 
 use crate::{
-    api::{Drift, DriftPolicy, Reason},
+    api::{CreationPolicy, DeletionPolicy, Drift, DriftPolicy, Reason},
     nairi::{RemoteSecret, same_domains, same_instant},
     reconcile::{
-        desired::{Desired, Target},
+        desired::{Desired, Target, Value},
         fields::Fields,
         record::Confirmed,
         verdict::{Refusal, Retry},
@@ -32,6 +34,26 @@ pub struct Observed {
     pub unwatched: bool,
     /// Fields of earlier PATCHes whose answers were lost.
     pub uncertain: Fields,
+    /// Where the object stands among those that mean the same remote secret.
+    pub claim: Claim,
+    /// Whether our finalizer is set.
+    pub held: bool,
+    /// Why the secret could not be created a moment ago: perhaps because somebody else had done it.
+    pub refused_creation: Option<Refusal>,
+}
+
+/// Where an object stands among those that mean the same remote secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// The API has not shown it the secret through its connection.
+    Unproven,
+    /// The secret is its own.
+    Held,
+    /// An older object has it: of this name, where it is in the same namespace.
+    Lost {
+        /// The older object's name.
+        to: Option<String>,
+    },
 }
 
 impl Observed {
@@ -102,6 +124,15 @@ pub enum Plan {
         /// The secret's id.
         secret_id: String,
     },
+    /// Set the finalizer.
+    Hold,
+    /// Create the secret.
+    Create {
+        /// Its environment key.
+        env_key: String,
+        /// Its domains: nothing is created without.
+        allowed_domains: Vec<String>,
+    },
     /// Send these fields.
     Patch(Change),
     /// Leave somebody else's change in place and say so.
@@ -139,20 +170,58 @@ pub struct Change {
 /// Decides the next step.
 #[must_use]
 pub fn plan(desired: &Desired, observed: &Observed, look_again: Duration) -> Plan {
+    if let Claim::Lost { to } = &observed.claim {
+        return Plan::Refuse(conflict(&desired.target, to.as_deref()));
+    }
+    if desired.deletion_policy == DeletionPolicy::Delete && !observed.held {
+        return Plan::Hold;
+    }
     let seen = match (&observed.remote, &observed.confirmed) {
         (Remote::Unasked, _) => None,
         (Remote::Listed(secret) | Remote::Seen(secret), _) => Some(secret),
         // A list is weak evidence: a bound id is asked itself before it counts as gone.
         (Remote::Absent, Some(confirmed)) => return confirmed.ask(),
+        (Remote::Absent, None) if desired.creation_policy == CreationPolicy::IfMissing => {
+            return creation(desired, observed, look_again);
+        }
         (missing, _) => {
             let refusal = not_found(&desired.target, missing);
             return Plan::Refuse(refusal.retried(Retry::Every(look_again)));
         }
     };
     match (&observed.confirmed, seen) {
+        // Another connection than the one it was found through has to show it first.
+        (Some(_), None) if observed.claim == Claim::Unproven => Plan::Look,
         (Some(confirmed), seen) => bound(desired, observed, confirmed, seen),
         (None, Some(secret)) => found(desired, observed, secret),
         (None, None) => Plan::Look,
+    }
+}
+
+/// A vault that was shown to have no such secret.
+fn creation(desired: &Desired, observed: &Observed, look_again: Duration) -> Plan {
+    if let Some(refusal) = &observed.refused_creation {
+        return Plan::Refuse(refusal.clone());
+    }
+    let Desired {
+        target,
+        value,
+        allowed_domains,
+        drift_policy: _,
+        creation_policy: _,
+        deletion_policy: _,
+    } = desired;
+    match (value, &target.env_key, allowed_domains) {
+        (Value::Unread, Some(_), Some(_)) => Plan::ReadSource,
+        (Value::Read(_), Some(env_key), Some(allowed_domains)) => Plan::Create {
+            env_key: env_key.clone(),
+            allowed_domains: allowed_domains.clone(),
+        },
+        // The API server admits none of these.
+        _ => {
+            let refusal = not_found(target, &Remote::Absent);
+            Plan::Refuse(refusal.retried(Retry::Every(look_again)))
+        }
     }
 }
 
@@ -164,6 +233,8 @@ fn found(desired: &Desired, observed: &Observed, secret: &RemoteSecret) -> Plan 
         value,
         allowed_domains,
         drift_policy: _,
+        creation_policy: _,
+        deletion_policy: _,
     } = desired;
     let Observed {
         confirmed: _,
@@ -172,6 +243,9 @@ fn found(desired: &Desired, observed: &Observed, secret: &RemoteSecret) -> Plan 
         stale: _,
         unwatched: _,
         uncertain,
+        claim: _,
+        held: _,
+        refused_creation: _,
     } = observed;
     if value.is_managed() && *evidence == Evidence::NotRead {
         return Plan::ReadSource;
@@ -209,6 +283,8 @@ fn bound(
         value: _,
         allowed_domains,
         drift_policy,
+        creation_policy: _,
+        deletion_policy: _,
     } = desired;
     let Observed {
         confirmed: _,
@@ -217,6 +293,9 @@ fn bound(
         stale,
         unwatched,
         uncertain,
+        claim: _,
+        held: _,
+        refused_creation: _,
     } = observed;
     let managed = managed(desired);
     let read = *evidence != Evidence::NotRead;
@@ -359,6 +438,25 @@ fn settled(
         }
     }
     record
+}
+
+/// The refusal of an object whose remote secret an older one has. Others are named in the same namespace only.
+fn conflict(target: &Target, to: Option<&str>) -> Refusal {
+    let Target {
+        vault_id,
+        secret_id,
+        env_key,
+    } = target;
+    let which = env_key.as_ref().or(secret_id.as_ref());
+    let which = which.map_or("", String::as_str);
+    let whose = to.map_or_else(
+        || "An older VaultSecret in another namespace".to_owned(),
+        |name| format!("The older VaultSecret {name:?}"),
+    );
+    let message = format!(
+        "{whose} keeps the secret {which} of vault {vault_id}: delete one of the two, or correct what this one names; this one takes over as soon as the other gives the secret up."
+    );
+    Refusal::new(Reason::Conflict, message).unbound()
 }
 
 /// The refusal of a secret that is not to be found as `target` names it.

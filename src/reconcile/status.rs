@@ -95,7 +95,9 @@ pub fn next(
             condition::remove(&mut say.all, ConditionType::Reconciling);
             condition::remove(&mut say.all, ConditionType::Stalled);
         }
-        Verdict::Waiting | Verdict::Unchecked(_) | Verdict::Outdated => return None,
+        Verdict::Waiting | Verdict::Unchecked(_) | Verdict::Outdated | Verdict::Released => {
+            return None;
+        }
     }
     status.pending_fields = pending_fields.names();
     status.observed_generation = generation;

@@ -34,6 +34,8 @@ fn desired(value: Value, domains: Option<&[&str]>, drift_policy: DriftPolicy) ->
         value,
         allowed_domains: domains.map(list),
         drift_policy,
+        creation_policy: CreationPolicy::Never,
+        deletion_policy: DeletionPolicy::Retain,
     }
 }
 
@@ -67,6 +69,9 @@ fn observed(confirmed: Option<Confirmed>, remote: Remote) -> Observed {
         stale: false,
         unwatched: false,
         uncertain: Fields::NONE,
+        claim: Claim::Held,
+        held: false,
+        refused_creation: None,
     }
 }
 
@@ -88,6 +93,97 @@ fn nothing_is_sent_to_an_id_that_was_never_shown() {
         decide(&desired, &observed(None, Remote::Unasked)),
         Plan::Look
     );
+}
+
+#[test]
+fn an_older_claimant_comes_before_everything() {
+    let desired = Desired {
+        deletion_policy: DeletionPolicy::Delete,
+        ..desired(Value::Unread, Some(&["a.com"]), DriftPolicy::Correct)
+    };
+    for (to, said) in [
+        (Some("database-url"), "VaultSecret \"database-url\" keeps"),
+        (None, "in another namespace keeps"),
+    ] {
+        let mut known = observed(Some(confirmed()), Remote::Seen(remote("u2", &["b.com"])));
+        known.claim = Claim::Lost {
+            to: to.map(str::to_owned),
+        };
+        let Plan::Refuse(refusal) = decide(&desired, &known) else {
+            panic!("{known:?}");
+        };
+        assert_eq!((refusal.reason, refusal.unbind), (Reason::Conflict, true));
+        assert!(refusal.message.contains(said), "{}", refusal.message);
+    }
+}
+
+#[test]
+fn the_finalizer_is_set_before_anything_else_where_the_secret_goes_with_the_object() {
+    let desired = Desired {
+        deletion_policy: DeletionPolicy::Delete,
+        ..desired(Value::Unread, Some(&["b.com"]), DriftPolicy::Correct)
+    };
+    for mut known in [
+        observed(None, Remote::Unasked),
+        observed(Some(confirmed()), Remote::Unasked),
+    ] {
+        assert_eq!(decide(&desired, &known), Plan::Hold);
+        known.held = true;
+        assert_ne!(decide(&desired, &known), Plan::Hold);
+    }
+}
+
+#[test]
+fn a_bound_secret_has_to_be_shown_by_a_new_connection() {
+    let desired = desired(Value::Unread, Some(&["b.com"]), DriftPolicy::Correct);
+    let mut known = observed(Some(confirmed()), Remote::Unasked);
+    known.claim = Claim::Unproven;
+    assert_eq!(decide(&desired, &known), Plan::Look);
+}
+
+#[test]
+fn what_is_missing_is_created_once_its_value_is_read() {
+    let mut desired = Desired {
+        creation_policy: CreationPolicy::IfMissing,
+        ..desired(Value::Unread, Some(&["a.com"]), DriftPolicy::Correct)
+    };
+    let absent = observed(None, Remote::Absent);
+    assert_eq!(decide(&desired, &absent), Plan::ReadSource);
+    desired.value = read();
+    let create = Plan::Create {
+        env_key: "KEY".to_owned(),
+        allowed_domains: list(&["a.com"]),
+    };
+    assert_eq!(decide(&desired, &absent), create);
+
+    let refusal = Refusal::new(Reason::Rejected, "no");
+    let refused = Observed {
+        refused_creation: Some(refusal.clone()),
+        ..absent.clone()
+    };
+    assert_eq!(decide(&desired, &refused), Plan::Refuse(refusal));
+    let adopted = Observed {
+        refused_creation: refused.refused_creation,
+        ..observed(None, Remote::Listed(remote("u1", &["a.com"])))
+    };
+    let adopted = Observed {
+        evidence: Evidence::Changed,
+        ..adopted
+    };
+    assert_eq!(patched(decide(&desired, &adopted)).fields, VALUE);
+
+    // Absence is weak evidence: the bound id is asked, and only its 404 leads here.
+    let bound = observed(Some(confirmed()), Remote::Absent);
+    assert!(matches!(decide(&desired, &bound), Plan::ReadRemote { .. }));
+    // Nothing is created without domains.
+    desired.allowed_domains = None;
+    assert!(matches!(decide(&desired, &absent), Plan::Refuse(_)));
+    desired.allowed_domains = Some(list(&["a.com"]));
+    desired.creation_policy = CreationPolicy::Never;
+    assert!(matches!(decide(&desired, &absent), Plan::Refuse(_)));
+    let ambiguous = observed(None, Remote::Ambiguous(2));
+    desired.creation_policy = CreationPolicy::IfMissing;
+    assert!(matches!(decide(&desired, &ambiguous), Plan::Refuse(_)));
 }
 
 #[test]
@@ -324,7 +420,7 @@ prop_compose! {
         });
         let evidence = if managed.value { evidence } else { Evidence::NotRead };
         let observed = Observed {
-            confirmed, remote, evidence, stale: flags.0, unwatched: flags.1, uncertain,
+            evidence, stale: flags.0, unwatched: flags.1, uncertain, ..observed(confirmed, remote)
         };
         (desired, observed)
     }
@@ -403,16 +499,13 @@ proptest! {
                     let mut status = VaultSecretStatus::default();
                     confirmed.write_to(&mut status);
                     let again = Observed {
-                        confirmed: Confirmed::from_status(&status),
-                        remote: Remote::Unasked,
                         evidence: if desired.value.is_managed() { Evidence::Same } else { Evidence::NotRead },
-                        stale: false,
-                        unwatched: false,
-                        uncertain: Fields::NONE,
+                        ..self::observed(Confirmed::from_status(&status), Remote::Unasked)
                     };
                     prop_assert_eq!(decide(&desired, &again), Plan::Settled(confirmed));
                     return Ok(());
                 }
+                Plan::Hold | Plan::Create { .. } => panic!("no object here asks for it"),
                 Plan::Refuse(refusal) => panic!("{refusal:?}"),
             }
         }
