@@ -44,7 +44,7 @@ async fn a_revoked_key_blocks_for_a_while() {
     world.delete("token").await;
     world.reason("token", "DeletionBlocked").await;
     world.gone("token").await;
-    assert!(began.elapsed() > GRACE - Duration::from_secs(1), "too soon");
+    assert!(began.elapsed() >= GRACE, "too soon");
     let tried = world.requests().since(mark.sim).method("DELETE").len();
     assert!(tried <= 2, "{tried} deletions with a revoked key");
     left_behind(&world, &id).await;
@@ -184,7 +184,7 @@ async fn a_key_that_nobody_remembers() {
     let began = Instant::now();
     world.operator.start().await;
     world.gone("token").await;
-    assert!(began.elapsed() > GRACE - Duration::from_secs(1), "too soon");
+    assert!(began.elapsed() >= GRACE, "too soon");
     left_behind(&world, &id).await;
 }
 

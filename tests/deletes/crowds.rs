@@ -9,7 +9,7 @@ use super::*;
 const MANY: usize = 20;
 
 /// How soon a namespace goes, on a busy machine.
-const NAMESPACE: Duration = Duration::from_secs(60);
+const NAMESPACE: Duration = Duration::from_mins(1);
 
 fn name(n: usize) -> String {
     format!("many-{n:02}")
