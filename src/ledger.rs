@@ -29,7 +29,7 @@ pub struct Entry {
     pub checked_source: Option<String>,
     /// The generation for which the object waits to be woken, if it does.
     pub waiting: Option<i64>,
-    /// This process found the object settled once, and has seen all that happened to it since.
+    /// This process found the object settled once, and has kept its secret and seen all that happened since.
     pub watched: bool,
     /// The API said of the secret we were bound to that it is gone: look for it by its environment key.
     pub unbound: bool,
@@ -92,6 +92,11 @@ impl Ledger {
     /// Notes that nothing is left over from the time before this process.
     pub fn settled(&self, uid: &str) {
         self.update(uid, |entry| entry.watched = true);
+    }
+
+    /// Notes that somebody else may have the secret from now on.
+    pub fn unwatched(&self, uid: &str) {
+        self.update(uid, |entry| entry.watched = false);
     }
 
     /// Notes whether the recorded binding counts no more.

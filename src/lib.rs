@@ -35,5 +35,6 @@ pub mod run;
 pub mod source;
 pub mod sync_request;
 pub mod telemetry;
+pub mod template;
 pub mod vaults;
 pub mod watch;

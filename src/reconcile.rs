@@ -17,6 +17,7 @@ pub mod plan;
 pub mod record;
 pub mod resolve;
 pub mod status;
+pub mod templated;
 pub mod verdict;
 
 mod conclude;

@@ -96,11 +96,11 @@ words! {
 
         /// The Secret the value comes from does not exist.
         SourceNotFound,
-        /// The Secret the value comes from lacks a key.
+        /// The Secret the value comes from lacks a key that is named.
         SourceKeyNotFound,
         /// The value is empty, not UTF-8, or holds NUL.
         InvalidValue,
-        /// The template does not compile or render.
+        /// The template does not parse, uses what is not available, or makes a text too large.
         InvalidTemplate,
         /// The connection does not exist.
         ConnectionNotFound,

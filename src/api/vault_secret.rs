@@ -252,8 +252,7 @@ pub struct ValueFrom {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_key_ref: Option<SecretKeyRef>,
 
-    /// A text rendered with the keys of a Secret in this namespace. This version refuses it
-    /// (`InvalidTemplate`).
+    /// A text rendered with the keys of a Secret in this namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<Template>,
 }
@@ -277,7 +276,9 @@ pub struct SecretKeyRef {
 pub struct Template {
     /// The text, with the Secret's keys as variables:
     /// `postgresql://{{ user | urlencode }}:{{ password | urlencode }}@db/app`. A key that is no
-    /// plain name is written `{{ data["db-password"] }}`. Put no secret value in the text itself.
+    /// plain name is written `{{ data["db-password"] }}`. Filters: `urlencode`, `b64encode`,
+    /// `b64decode`, `trim`, `tojson`; `~` joins. Every key named has to exist. Put no secret value
+    /// in the text itself.
     #[schemars(length(min = 1, max = 16384))]
     pub text: String,
 

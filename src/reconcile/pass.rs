@@ -63,6 +63,9 @@ impl Pass<'_> {
         let (ctx, object) = (self.ctx, self.object);
         let permitted = resolve::permitted(&ctx.stores, object);
         ctx.claims.permitted(self.uid, permitted.is_ok());
+        if permitted.is_err() {
+            ctx.ledger.unwatched(self.uid);
+        }
         self.let_go_of_what_stays(status).await?;
         if object.spec.suspend {
             return Ok(Verdict::Suspended);
