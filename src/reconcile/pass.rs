@@ -115,18 +115,9 @@ impl Pass<'_> {
                         observe::evidence(&ctx.fingerprints, object, &observed, &value);
                     desired.value = Value::Read(value);
                 }
-                Plan::Look | Plan::ReadRemote { .. } if ctx.settings.dry_run => {
-                    let listed = self
-                        .look(&connection, &desired, &observed)
-                        .map_err(|verdict| self.unless_in_sync(status, requested, verdict))?;
-                    dry_run::saw(&mut observed, &desired, listed);
-                    self.shown(&desired, &observed);
-                }
-                Plan::Look => {
-                    observed.remote = self
-                        .look(&connection, &desired, &observed)
-                        .map_err(|verdict| self.unless_in_sync(status, requested, verdict))?;
-                    self.shown(&desired, &observed);
+                Plan::Look => self.find(&connection, &desired, &mut observed, status)?,
+                Plan::ReadRemote { .. } if ctx.settings.dry_run => {
+                    self.find(&connection, &desired, &mut observed, status)?;
                 }
                 Plan::ReadRemote { secret_id } => {
                     let answer = self
@@ -198,6 +189,27 @@ impl Pass<'_> {
             .map_err(|refusal| self.blocked(refusal, Fields::NONE))?;
         self.read = Some(version);
         Ok(value)
+    }
+
+    /// Looks the secret up in its vault's list.
+    fn find(
+        &mut self,
+        connection: &ConnectionId,
+        desired: &Desired,
+        observed: &mut Observed,
+        status: &VaultSecretStatus,
+    ) -> Result<(), Verdict> {
+        let requested = observed.requested(desired);
+        let listed = self
+            .look(connection, desired, observed)
+            .map_err(|verdict| self.unless_in_sync(status, requested, verdict))?;
+        if self.ctx.settings.dry_run {
+            dry_run::saw(observed, desired, listed);
+        } else {
+            observed.remote = listed;
+        }
+        self.shown(desired, observed);
+        Ok(())
     }
 
     fn look(

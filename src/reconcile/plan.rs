@@ -19,6 +19,7 @@ use crate::{
 
 /// What is known of the remote secret and of our own past when a plan is made.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Observed {
     /// What the API last confirmed, if the object is bound to what `spec` names.
     pub confirmed: Option<Confirmed>,
