@@ -205,10 +205,11 @@ async fn a_list_that_fails_changes_no_status_of_what_is_in_sync() {
 async fn a_vault_that_is_not_there_is_asked_for_less_and_less() {
     let world = Setup::new().flag("--resync-interval=1s").start().await;
     world.create_secret("source", &[("key", "value")]).await;
+    let late = nairi_sim::vault_id();
     let mark = world.mark_now();
     let declared = world
         .vault_secret("token")
-        .vault("vlt_late")
+        .vault(&late)
         .env_key("TOKEN");
     world.create(declared.value_from("source", "key")).await;
     world.reason("token", "RemoteNotFound").await;
