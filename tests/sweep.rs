@@ -207,10 +207,7 @@ async fn a_vault_that_is_not_there_is_asked_for_less_and_less() {
     world.create_secret("source", &[("key", "value")]).await;
     let late = nairi_sim::vault_id();
     let mark = world.mark_now();
-    let declared = world
-        .vault_secret("token")
-        .vault(&late)
-        .env_key("TOKEN");
+    let declared = world.vault_secret("token").vault(&late).env_key("TOKEN");
     world.create(declared.value_from("source", "key")).await;
     world.reason("token", "RemoteNotFound").await;
     let lists = || world.requests().since(mark.sim).method("GET");
