@@ -38,16 +38,19 @@ pub(super) async fn conclude(
     verdict: &Verdict,
     notes: &[Note],
 ) -> Action {
-    if matches!(verdict, Verdict::Synced(_) | Verdict::Drifted { .. })
-        || matches!(
-            verdict,
-            Verdict::Blocked {
-                refusal: Refusal { unbind: true, .. },
-                ..
-            }
-        )
-    {
+    let unbinds = matches!(
+        verdict,
+        Verdict::Blocked {
+            refusal: Refusal { unbind: true, .. },
+            ..
+        }
+    );
+    if unbinds || matches!(verdict, Verdict::Synced(_) | Verdict::Drifted { .. }) {
         ctx.ledger.unbound(uid, false);
+    }
+    if let Some(updated_at) = previous.updated_at.as_ref().filter(|_| unbinds) {
+        // A list that shows the secret as it was lags behind.
+        ctx.ledger.outdated(uid, updated_at);
     }
     if matches!(verdict, Verdict::Synced(_) | Verdict::Drifted { .. }) {
         ctx.ledger.settled(uid);

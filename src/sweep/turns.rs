@@ -95,12 +95,7 @@ impl Sweeps {
     /// A list of the vault succeeded: it was its sweep, whoever asked for it.
     pub fn succeeded(&self, vault: &VaultId, swept: bool, began: Instant, now: Instant) {
         let mut turns = self.turns.lock();
-        // One that was not known to be in use is taken out again if it is not.
-        let turn = turns.entry(vault.clone()).or_insert(Turn {
-            due: now,
-            failures: 0,
-            listed: now,
-        });
+        let turn = turn(&mut turns, vault, now);
         turn.failures = 0;
         turn.listed = now;
         if !swept {
@@ -112,9 +107,7 @@ impl Sweeps {
     /// gate says when to go on. Objects that wait for a list see to their own retries.
     pub fn failed(&self, vault: &VaultId, swept: bool, class: Class, now: Instant) {
         let mut turns = self.turns.lock();
-        let Some(turn) = turns.get_mut(vault) else {
-            return;
-        };
+        let turn = turn(&mut turns, vault, now);
         turn.failures = turn.failures.saturating_add(1);
         let due = match class {
             Class::NotFound | Class::Rejected => {
@@ -143,6 +136,15 @@ impl Sweeps {
             .map(|turn| now.saturating_duration_since(turn.listed));
         ages.max()
     }
+}
+
+/// The turn of a vault that was listed: one that was not known to be in use is taken out again if it is not.
+fn turn<'a>(turns: &'a mut HashMap<VaultId, Turn>, vault: &VaultId, now: Instant) -> &'a mut Turn {
+    turns.entry(vault.clone()).or_insert(Turn {
+        due: now,
+        failures: 0,
+        listed: now,
+    })
 }
 
 /// `interval`, up to a tenth more or less, so that vaults spread out.
