@@ -100,7 +100,7 @@ impl Pass<'_> {
                     });
                 }
                 Plan::Refuse(refusal) => {
-                    ctx.ledger.refused_creation(self.uid, None);
+                    ctx.ledger.told(self.uid);
                     return Err(self.blocked(refusal, Fields::NONE));
                 }
                 Plan::Hold => {
