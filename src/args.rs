@@ -66,13 +66,22 @@ pub struct Run {
     )]
     pub watch_namespaces: Vec<String>,
 
-    /// After about how long a remote secret that is missing is looked for again.
+    /// How often each vault in use is listed, to find what others changed, removed or added there; at least 1s.
     #[arg(long, env = "VAULTSECRET_RESYNC_INTERVAL", default_value = "5m", value_parser = humantime::parse_duration)]
     pub resync_interval: Duration,
+
+    /// How long an object under `deletionPolicy: Delete` that is being deleted waits for a usable API key before it is
+    /// released, and its remote secret stays behind; 0s waits for ever.
+    #[arg(long, env = "VAULTSECRET_DELETION_GRACE", default_value = "10m", value_parser = humantime::parse_duration)]
+    pub deletion_grace: Duration,
 
     /// How many objects are worked on at once.
     #[arg(long, env = "VAULTSECRET_CONCURRENCY", default_value = "32", value_parser = clap::value_parser!(u16).range(1..))]
     pub concurrency: u16,
+
+    /// Send nothing to the API: status says what would be sent.
+    #[arg(long, env = "VAULTSECRET_DRY_RUN")]
+    pub dry_run: bool,
 
     /// Wait for a Lease before anything is done, so that of several replicas one acts. `--leader-elect=false` acts at
     /// once: never run two like that.

@@ -7,6 +7,7 @@ use kube_runtime::reflector::ObjectRef;
 
 use crate::{
     api::{ClusterVaultConnection, VaultConnection, VaultSecret},
+    claims::Claims,
     connections::{ConnectionId, Connections},
     events::Events,
     fingerprint::FingerprintKey,
@@ -15,6 +16,7 @@ use crate::{
     metrics::Metrics,
     nairi,
     queue::Queue,
+    sweep::Sweeps,
     vaults::Vaults,
     watch::{Index, Stores},
 };
@@ -35,6 +37,10 @@ pub struct Context {
     pub connections: Arc<Connections>,
     /// Lists of vaults.
     pub vaults: Arc<Vaults>,
+    /// Who owns which remote secret.
+    pub claims: Claims,
+    /// When each vault is listed next.
+    pub sweeps: Arc<Sweeps>,
     /// What this process did for each object.
     pub ledger: Ledger,
     /// The namespaces whose objects are watched; none: all.
@@ -71,7 +77,11 @@ pub struct Settings {
     pub kube_timeout: Duration,
     /// How long a reconcile may take, its status write aside.
     pub reconcile_timeout: Duration,
-    /// After about how long a missing remote secret is looked for again.
+    /// How long an object that is being deleted waits for a usable API key; zero: for ever.
+    pub deletion_grace: Duration,
+    /// Nothing is sent; status says what would be.
+    pub dry_run: bool,
+    /// After about how long what a dry run found is looked at again.
     pub resync_interval: Duration,
 }
 
@@ -100,6 +110,7 @@ impl Context {
     /// Forgets everything about an object that is gone.
     pub fn forget(&self, object: &ObjectRef<VaultSecret>, uid: &str) {
         self.ledger.forget(uid);
+        self.claims.lapse(uid);
         self.queues.objects.forget(object);
         self.connections.gates().forget(object);
         self.vaults.forget(object);

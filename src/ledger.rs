@@ -3,11 +3,18 @@
 //! The watch cache lags behind our own writes; the ledger outranks it until the cache shows them. One
 //! entry per existing object, dropped with the object.
 
-use std::collections::HashMap;
+mod outdated;
 
+use std::{collections::HashMap, time::Instant};
+
+use k8s_openapi::jiff::Timestamp;
 use parking_lot::Mutex;
 
-use crate::{api::VaultSecretStatus, reconcile::fields::Fields};
+pub use self::outdated::Outdated;
+use crate::{
+    api::VaultSecretStatus,
+    reconcile::{contention::Corrections, fields::Fields, plan::Remote, verdict::Refusal},
+};
 
 /// What this process did for each object, by uid.
 #[derive(Debug, Default)]
@@ -26,10 +33,33 @@ pub struct Entry {
     pub checked_source: Option<String>,
     /// The generation for which the object waits to be woken, if it does.
     pub waiting: Option<i64>,
-    /// This process found the object settled once, and has seen all that happened to it since.
+    /// This process found the object settled once, and has kept its secret and seen all that happened since.
     pub watched: bool,
     /// The API said of the secret we were bound to that it is gone: look for it by its environment key.
     pub unbound: bool,
+    /// Why the secret could not be created, until a list has shown whether somebody else had done it.
+    pub refused_creation: Option<Refusal>,
+    /// Since when an object that is being deleted has had no key to delete its remote secret with.
+    pub keyless_since: Option<Instant>,
+    /// When the last request about the object was answered: a list that began before says nothing of it.
+    pub asked: Option<Instant>,
+    /// The `updated_at`s that the remote secret is known to have no more.
+    pub outdated: Outdated,
+    /// What its vault's last list shows otherwise than recorded, until a pass has seen to it.
+    pub hint: Option<Hint>,
+    /// When somebody else's changes were put right.
+    pub corrections: Corrections,
+}
+
+/// What a vault's list shows of an object, against its record.
+#[derive(Clone, Debug)]
+pub struct Hint {
+    /// What it shows.
+    pub remote: Remote,
+    /// When the list began.
+    pub began: Instant,
+    /// The object's generation: what another one names was not looked for.
+    pub generation: Option<i64>,
 }
 
 /// A status of ours that the cache may not show so far.
@@ -87,9 +117,58 @@ impl Ledger {
         self.update(uid, |entry| entry.watched = true);
     }
 
+    /// Notes that somebody else may have the secret from now on.
+    pub fn unwatched(&self, uid: &str) {
+        self.update(uid, |entry| entry.watched = false);
+    }
+
     /// Notes whether the recorded binding counts no more.
     pub fn unbound(&self, uid: &str, unbound: bool) {
         self.update(uid, |entry| entry.unbound = unbound);
+    }
+
+    /// Remembers why the secret could not be created, or forgets it.
+    pub fn refused_creation(&self, uid: &str, refusal: Option<Refusal>) {
+        self.update(uid, |entry| entry.refused_creation = refusal);
+    }
+
+    /// Notes since when there is no key to delete the remote secret with.
+    pub fn keyless_since(&self, uid: &str, since: Option<Instant>) {
+        self.update(uid, |entry| entry.keyless_since = since);
+    }
+
+    /// Notes that a request about the object was answered, or may have been carried out, just now.
+    pub fn asked(&self, uid: &str) {
+        self.update(uid, |entry| entry.asked = Some(Instant::now()));
+    }
+
+    /// Notes that the remote secret's `updated_at` is this no more.
+    pub fn outdated(&self, uid: &str, updated_at: &str) {
+        self.update(uid, |entry| entry.outdated.add(updated_at, Instant::now()));
+    }
+
+    /// Keeps what the last list of the object's vault shows otherwise than recorded, if anything.
+    pub fn hint(&self, uid: &str, hint: Option<Hint>) {
+        let mut all = self.0.lock();
+        match (all.get_mut(uid), hint) {
+            (Some(entry), hint) => entry.hint = hint,
+            (None, None) => {}
+            (None, hint) => all.entry(uid.to_owned()).or_default().hint = hint,
+        }
+    }
+
+    /// A pass has seen to what the list that began then shows.
+    pub fn heeded(&self, uid: &str, began: Instant) {
+        if let Some(entry) = self.0.lock().get_mut(uid)
+            && entry.hint.as_ref().is_some_and(|hint| hint.began == began)
+        {
+            entry.hint = None;
+        }
+    }
+
+    /// Notes that somebody else's change was put right at that time.
+    pub fn corrected(&self, uid: &str, at: Timestamp) {
+        self.update(uid, |entry| entry.corrections.add(at));
     }
 
     /// The server shows the status that was still to be written: its write had gone through after all.

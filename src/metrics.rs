@@ -5,7 +5,7 @@ pub mod live;
 use std::time::Duration;
 
 use crate::{
-    api::Class,
+    api::{Class, Reason},
     nairi::Method,
     reconcile::{fields::Fields, verdict::Verdict},
 };
@@ -57,6 +57,7 @@ pub struct Metrics {
     patched_fields: Family<FieldLabel, Counter>,
     propagation: Histogram,
     drift: Family<ActionLabel, Counter>,
+    released: Counter,
     leader: Gauge,
 }
 
@@ -77,6 +78,7 @@ impl Metrics {
             patched_fields: Family::default(),
             propagation: seconds(),
             drift: Family::default(),
+            released: Counter::default(),
             leader: Gauge::default(),
         };
         let mut registry = Registry::with_prefix("vaultsecret");
@@ -88,6 +90,7 @@ impl Metrics {
             patched_fields,
             propagation,
             drift,
+            released,
             leader,
         } = metrics.clone();
         registry.register("reconcile", "Reconciles, by how they ended", reconciles);
@@ -121,6 +124,11 @@ impl Metrics {
             "Changes by somebody else, by what was done about them",
             drift,
         );
+        registry.register(
+            "released",
+            "Objects that were released while their remote secrets stay behind",
+            released,
+        );
         registry.register("leader", "Whether this replica acts: 1, or 0", leader);
         let build = vec![("version", env!("CARGO_PKG_VERSION"))];
         registry.register("build", "The running version", Info::new(build));
@@ -132,6 +140,7 @@ impl Metrics {
         let result = match verdict {
             Verdict::Synced(_) => "synced",
             Verdict::Drifted { .. } => "drifted",
+            Verdict::Blocked { refusal, .. } if refusal.reason == Reason::DryRun => "dry_run",
             Verdict::Blocked { refusal, .. } => match refusal.reason.class() {
                 Class::Retried => "retried",
                 Class::Waits | Class::Synced | Class::Unknown => "blocked",
@@ -140,6 +149,7 @@ impl Metrics {
             Verdict::Waiting => "waiting",
             Verdict::Unchecked(_) => "unchecked",
             Verdict::Outdated => "outdated",
+            Verdict::Released => "released",
         };
         self.reconciles.get_or_create(&ResultLabel { result }).inc();
         self.reconcile_duration.observe(took.as_secs_f64());
@@ -163,6 +173,11 @@ impl Metrics {
             .observe(took.as_secs_f64());
     }
 
+    /// An object was released while its remote secret stays behind.
+    pub fn released(&self) {
+        self.released.inc();
+    }
+
     /// This replica acts from here on, until its end.
     pub fn leads(&self) {
         self.leader.set(1);
@@ -184,6 +199,15 @@ impl Metrics {
     pub fn drift_reported(&self) {
         self.drift
             .get_or_create(&ActionLabel { action: "reported" })
+            .inc();
+    }
+
+    /// Somebody else was found to keep writing.
+    pub fn contended(&self) {
+        self.drift
+            .get_or_create(&ActionLabel {
+                action: "contended",
+            })
             .inc();
     }
 

@@ -4,17 +4,23 @@
 //! is known, `plan` decides on one next step, `apply` sends it; `pass` goes through them until nothing is left.
 //! `conclude` ends it, with what `status` makes of the verdict.
 //!
-//! `desired`, `observe`, `plan`, `record`, `verdict` and `failure` are pure.
+//! `compare` says which objects a vault's list gives something to do. It, `contention`, `desired`, `observe`, `plan`,
+//! `record`, `verdict`, `dry_run` and `failure` are pure.
 
 pub mod apply;
+pub mod compare;
+pub mod contention;
 pub mod desired;
+pub mod dry_run;
 pub mod failure;
 pub mod fields;
+pub mod finalizer;
 pub mod observe;
 pub mod plan;
 pub mod record;
 pub mod resolve;
 pub mod status;
+pub mod templated;
 pub mod verdict;
 
 mod conclude;
@@ -52,7 +58,10 @@ pub async fn reconcile(object: Arc<VaultSecret>, due: Instant, ctx: Arc<Context>
     let Some((object, entry)) = current(&ctx.stores.objects, &ctx.ledger, &key, &uid) else {
         return Action::await_change();
     };
-    if object.meta().deletion_timestamp.is_some() {
+    let leaving = object.meta().deletion_timestamp.is_some();
+    if leaving && !finalizer::is_set(&object) {
+        // Somebody else's finalizer keeps it.
+        ctx.claims.lapse(&uid);
         return Action::await_change();
     }
     let generation = object.metadata.generation;
@@ -78,7 +87,14 @@ pub async fn reconcile(object: Arc<VaultSecret>, due: Instant, ctx: Arc<Context>
         confirmed: None,
         notes: Vec::new(),
     };
-    let verdict = tokio::time::timeout(ctx.settings.reconcile_timeout, pass.run(&previous))
+    let run = async {
+        if leaving {
+            pass.part(&previous).await
+        } else {
+            pass.run(&previous).await
+        }
+    };
+    let verdict = tokio::time::timeout(ctx.settings.reconcile_timeout, run)
         .await
         .unwrap_or_else(|_| {
             let message = "The change took too long to be carried out. It is tried again.";
@@ -92,6 +108,7 @@ pub async fn reconcile(object: Arc<VaultSecret>, due: Instant, ctx: Arc<Context>
         permit,
         confirmed,
         notes,
+        due,
         ..
     } = pass;
     drop(permit);
@@ -106,6 +123,14 @@ pub async fn reconcile(object: Arc<VaultSecret>, due: Instant, ctx: Arc<Context>
     ctx.ledger.waiting(&uid, generation.filter(|_| waiting));
     if waiting {
         ctx.queues.objects.keep(&key, due);
+    }
+    // What could not be looked after is looked after next time.
+    if !matches!(
+        verdict,
+        Verdict::Waiting | Verdict::Unchecked(_) | Verdict::Outdated
+    ) && let Some(hint) = &entry.hint
+    {
+        ctx.ledger.heeded(&uid, hint.began);
     }
     let action = conclude::conclude(&ctx, &object, &uid, &previous, &verdict, &notes).await;
     // Where it went away meanwhile, the watch has nothing more to say of it.

@@ -13,7 +13,7 @@ use kube::Client;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
-    sync::watch,
+    sync::{mpsc, watch},
     task::JoinSet,
 };
 use tracing::{error, info, warn};
@@ -21,6 +21,7 @@ use tracing::{error, info, warn};
 use crate::{
     api::{ClusterVaultConnection, VaultConnection, VaultSecret},
     args::Run,
+    claims::Claims,
     connections::{Connections, check},
     context::{Context, Queues, Settings},
     events::Events,
@@ -31,6 +32,7 @@ use crate::{
     nairi,
     queue::{self, Due, Queue},
     reconcile,
+    sweep::{self, Sweeps},
     vaults::Vaults,
     watch::{self as watches, Index, Stores, Writers},
 };
@@ -140,6 +142,7 @@ struct Process {
     connections: Arc<Connections>,
     writers: Writers,
     stores: Stores,
+    sweeps: Arc<Sweeps>,
     readiness: watch::Sender<Readiness>,
     /// These run until this is dropped.
     parts: JoinSet<&'static str>,
@@ -170,10 +173,12 @@ impl Process {
         let connections = Arc::new(connections(&args, &queues)?);
         let writers = Writers::default();
         let stores = writers.stores();
+        let sweeps = Arc::new(Sweeps::new(args.resync_interval));
         registry.register_collector(Box::new(Live {
             stores: stores.clone(),
             queues: queues.clone(),
             connections: Arc::clone(&connections),
+            sweeps: Arc::clone(&sweeps),
         }));
 
         let mut parts = JoinSet::new();
@@ -184,6 +189,11 @@ impl Process {
             "the HTTP server"
         });
         info!(version = env!("CARGO_PKG_VERSION"), api = args.api_url, http = %addr, namespace, replica, "starting");
+        if args.dry_run {
+            warn!(
+                "this is a dry run (--dry-run): nothing is sent to Nairi, and status says what would be"
+            );
+        }
         Ok(Self {
             args,
             replica,
@@ -196,6 +206,7 @@ impl Process {
             connections,
             writers,
             stores,
+            sweeps,
             readiness,
             parts,
         })
@@ -229,6 +240,7 @@ impl Process {
             connections,
             writers,
             stores,
+            sweeps,
             readiness,
             mut parts,
         } = self;
@@ -241,11 +253,13 @@ impl Process {
         let Some(fingerprints) = unless_ended(ending, prepared).await else {
             return Ok(());
         };
+        let (listed, lists) = mpsc::unbounded_channel();
         let vaults = Vaults::new(
             nairi.clone(),
             Arc::clone(&connections),
             stores.objects.clone(),
             queues.objects.clone(),
+            listed,
         );
         let ctx = Arc::new(Context {
             vaults: Arc::new(vaults),
@@ -253,6 +267,8 @@ impl Process {
             settings: Settings {
                 kube_timeout: KUBE_TIMEOUT,
                 reconcile_timeout: 3 * args.api_timeout + 2 * KUBE_TIMEOUT,
+                deletion_grace: args.deletion_grace,
+                dry_run: args.dry_run,
                 resync_interval: args.resync_interval,
             },
             client,
@@ -260,7 +276,9 @@ impl Process {
             fence,
             stores: stores.clone(),
             index: Index::default(),
+            sweeps,
             connections,
+            claims: Claims::new(queues.objects.clone()),
             ledger: Ledger::default(),
             watch_namespaces: args.watch_namespaces,
             namespace,
@@ -281,6 +299,7 @@ impl Process {
         {
             return Ok(());
         }
+        parts.spawn(sweep::sweep(Arc::clone(&ctx), lists));
         readiness.send_replace(Readiness::Ready);
         info!(objects = stores.objects.len(), "ready");
 
@@ -338,14 +357,14 @@ fn nairi_client(
 }
 
 fn connections(args: &Run, queues: &Queues) -> Result<Connections, nairi::NoRandomness> {
-    let (free, refused) = (queues.objects.clone(), queues.clone());
+    let (free, check) = (queues.objects.clone(), queues.clone());
     let gates = nairi::Gates::new(
         args.api_concurrency.into(),
         Arc::new(move |object| free.wake(object)),
     )?;
     Ok(Connections::new(
         gates,
-        Box::new(move |id| refused.wake_connection(&id)),
+        Box::new(move |id| check.wake_connection(&id)),
     ))
 }
 

@@ -4,6 +4,7 @@
 //! that a slow vault holds up nobody else. Only secrets that some object names are kept, and not for long.
 
 use std::{
+    borrow::Borrow,
     collections::{HashMap, HashSet},
     sync::Arc,
     time::{Duration, Instant},
@@ -11,6 +12,7 @@ use std::{
 
 use kube_runtime::reflector::{ObjectRef, Store};
 use parking_lot::Mutex;
+use tokio::sync::mpsc::UnboundedSender;
 use tracing::debug;
 
 use crate::{
@@ -31,13 +33,30 @@ const IDLE: Duration = Duration::from_mins(10);
 
 type Waiter = ObjectRef<VaultSecret>;
 
+/// A vault, as one API key sees it.
+pub type VaultId = (nairi::KeyId, String);
+
+/// A list that ended.
+#[derive(Debug)]
+pub struct Listed {
+    /// Of which vault.
+    pub vault: VaultId,
+    /// Whether it was made for the sweep, not for an object.
+    pub swept: bool,
+    /// When it began.
+    pub began: Instant,
+    /// The secrets that some object names, or why there are none.
+    pub outcome: Result<Vec<RemoteSecret>, Class>,
+}
+
 /// Lists of vaults, by API key and vault.
 pub struct Vaults {
     nairi: nairi::Client,
     connections: Arc<Connections>,
     objects: Store<VaultSecret>,
     queue: Queue<VaultSecret>,
-    known: Mutex<HashMap<(nairi::KeyId, String), Vault>>,
+    listed: UnboundedSender<Listed>,
+    known: Mutex<HashMap<VaultId, Vault>>,
 }
 
 /// One vault, as one API key sees it.
@@ -71,19 +90,21 @@ pub enum Look {
 }
 
 impl Vaults {
-    /// Nothing listed so far. Objects that wait are woken through `queue`.
+    /// Nothing listed so far. Objects that wait are woken through `queue`; `listed` is told of every list.
     #[must_use]
     pub fn new(
         nairi: nairi::Client,
         connections: Arc<Connections>,
         objects: Store<VaultSecret>,
         queue: Queue<VaultSecret>,
+        listed: UnboundedSender<Listed>,
     ) -> Self {
         Self {
             nairi,
             connections,
             objects,
             queue,
+            listed,
             known: Mutex::default(),
         }
     }
@@ -131,18 +152,40 @@ impl Vaults {
             && let Some(permit) = permit.take()
         {
             vault.listing = true;
-            let (vaults, credential) = (Arc::clone(self), credential.clone());
-            tokio::spawn(async move {
-                let listing = {
-                    let (vaults, id) = (Arc::clone(&vaults), id.clone());
-                    tokio::spawn(async move { vaults.list(id, credential, permit).await })
-                };
-                if listing.await.is_err() {
-                    vaults.abandon(&id);
-                }
-            });
+            drop(vaults);
+            self.begin(id, credential.clone(), permit, false);
         }
         Look::Awaited
+    }
+
+    /// Lists a vault though nobody waits for it, unless that is under way.
+    pub fn sweep(self: &Arc<Self>, credential: Credential, vault_id: &str, permit: Permit<Waiter>) {
+        let id = (credential.gate.key_id(), vault_id.to_owned());
+        let mut vaults = self.known.lock();
+        let vault = vaults.entry(id.clone()).or_default();
+        if !std::mem::replace(&mut vault.listing, true) {
+            drop(vaults);
+            self.begin(id, credential, permit, true);
+        }
+    }
+
+    fn begin(
+        self: &Arc<Self>,
+        id: VaultId,
+        credential: Credential,
+        permit: Permit<Waiter>,
+        swept: bool,
+    ) {
+        let vaults = Arc::clone(self);
+        tokio::spawn(async move {
+            let listing = {
+                let (vaults, id) = (Arc::clone(&vaults), id.clone());
+                tokio::spawn(async move { vaults.list(id, credential, permit, swept).await })
+            };
+            if listing.await.is_err() {
+                vaults.abandon(&id);
+            }
+        });
     }
 
     /// Takes over what an answer showed of one secret, so that no list from before it is believed instead.
@@ -182,12 +225,7 @@ impl Vaults {
         }
     }
 
-    async fn list(
-        &self,
-        id: (nairi::KeyId, String),
-        credential: Credential,
-        permit: Permit<Waiter>,
-    ) {
+    async fn list(&self, id: VaultId, credential: Credential, permit: Permit<Waiter>, swept: bool) {
         let began = Instant::now();
         let (ids, env_keys) = self.named(&id.1);
         // Some may be there several times, but not any number of times.
@@ -222,9 +260,9 @@ impl Vaults {
             ok = outcome.is_ok(),
             "listed a vault"
         );
-        let woken: Vec<_> = {
+        let (listed, woken): (_, Vec<_>) = {
             let mut vaults = self.known.lock();
-            let vault = vaults.entry(id).or_default();
+            let vault = vaults.entry(id.clone()).or_default();
             vault.listing = false;
             vault.failures = if outcome.is_ok() {
                 0
@@ -237,14 +275,22 @@ impl Vaults {
                     replace(secrets, &answer);
                 }
             }
+            let listed = Listed {
+                vault: id,
+                swept,
+                began,
+                outcome: outcome.clone().map_err(|error| error.class()),
+            };
             let doubted = std::mem::take(&mut vault.doubted) && outcome.is_ok();
             vault.latest = (!doubted).then(|| List {
                 began,
                 ended: Instant::now(),
                 outcome,
             });
-            vault.waiting.drain().collect()
+            (listed, vault.waiting.drain().collect())
         };
+        // The receiver is gone only while the process ends.
+        let _ = self.listed.send(listed);
         for waiter in woken {
             self.queue.wake(waiter);
         }
@@ -314,14 +360,19 @@ fn delay(error: &nairi::Error, failures: u32) -> Duration {
 }
 
 /// The secret that is bound, or that `target` names.
-pub(crate) fn find(secrets: &[RemoteSecret], target: &Target, bound: Option<&str>) -> Remote {
+pub(crate) fn find<S: Borrow<RemoteSecret>>(
+    secrets: &[S],
+    target: &Target,
+    bound: Option<&str>,
+) -> Remote {
+    let mut secrets = secrets.iter().map(Borrow::borrow);
     let Target {
         vault_id: _,
         secret_id,
         env_key,
     } = target;
     if let Some(id) = bound.or(secret_id.as_deref()) {
-        return match (secrets.iter().find(|secret| secret.id == id), env_key) {
+        return match (secrets.find(|secret| secret.id == id), env_key) {
             (None, _) => Remote::Absent,
             (Some(secret), Some(key)) if secret.env_key != *key => {
                 Remote::Mismatch(secret.env_key.clone())
@@ -329,9 +380,7 @@ pub(crate) fn find(secrets: &[RemoteSecret], target: &Target, bound: Option<&str
             (Some(secret), _) => Remote::Listed(secret.clone()),
         };
     }
-    let mut named = secrets
-        .iter()
-        .filter(|secret| Some(&secret.env_key) == env_key.as_ref());
+    let mut named = secrets.filter(|secret| Some(&secret.env_key) == env_key.as_ref());
     match (named.next(), named.count()) {
         (None, _) => Remote::Absent,
         (Some(secret), 0) => Remote::Listed(secret.clone()),

@@ -18,7 +18,7 @@ use prometheus_client::{
 
 use crate::{
     api::Reason, connections::Connections, context::Queues, reconcile::status::ready_reason,
-    watch::Stores,
+    sweep::Sweeps, watch::Stores,
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, EncodeLabelSet)]
@@ -35,6 +35,8 @@ pub struct Live {
     pub queues: Queues,
     /// The gates.
     pub connections: Arc<Connections>,
+    /// The sweeps.
+    pub sweeps: Arc<Sweeps>,
 }
 
 impl fmt::Debug for Live {
@@ -83,6 +85,14 @@ impl Collector for Live {
             "gates_closed",
             "API keys with which nothing may be sent now",
             self.connections.gates().closed_count(Instant::now()),
-        )
+        )?;
+        let oldest = self.sweeps.oldest(Instant::now()).unwrap_or_default();
+        let gauge = ConstGauge::new(oldest.as_secs_f64());
+        gauge.encode(encoder.encode_descriptor(
+            "sweep_age_seconds",
+            "How long ago the vault that was listed longest ago was listed",
+            None,
+            gauge.metric_type(),
+        )?)
     }
 }

@@ -125,6 +125,23 @@ impl<W: Clone + Eq + Hash> Gate<W> {
         }
     }
 
+    /// A slot for work that must never stand in anybody's way: only if the gate is open, nobody
+    /// waits or was promised a slot, and one is free. Whoever gets none is not kept, and comes
+    /// back in its own time.
+    pub fn spare(self: &Arc<Self>, now: Instant) -> Option<Permit<W>> {
+        let mut state = self.lock();
+        let open = !state.refused && state.closed_until.is_none_or(|until| until <= now);
+        let idle = state.waiting.is_empty() && state.promised.is_empty();
+        if !(open && idle && state.in_flight < self.limit) {
+            return None;
+        }
+        state.in_flight += 1;
+        drop(state);
+        Some(Permit {
+            gate: Arc::clone(self),
+        })
+    }
+
     /// The server asked for silence. Never shortens one, and never lasts longer than five minutes.
     pub fn throttle(&self, retry_after: Duration, now: Instant) {
         let until = now + retry_after.min(MAX_RETRY_AFTER);

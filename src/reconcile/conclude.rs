@@ -14,15 +14,17 @@ use crate::{
     ledger::Ledger,
     reconcile::{
         apply::Note,
+        contention,
         record::Confirmed,
         status::{self, ready_reason},
         verdict::{Refusal, Retry, Verdict},
     },
     source::brief,
+    sync_request,
 };
 
 /// How soon a status write that met a newer object is tried again: the watch brings that object in a moment.
-const AFTER_CONFLICT: Duration = Duration::from_millis(200);
+pub(super) const AFTER_CONFLICT: Duration = Duration::from_millis(200);
 
 /// Over how long the objects are spread that wait for the same moment.
 const SPREAD: Duration = Duration::from_secs(1);
@@ -36,32 +38,41 @@ pub(super) async fn conclude(
     verdict: &Verdict,
     notes: &[Note],
 ) -> Action {
-    if matches!(verdict, Verdict::Synced(_) | Verdict::Drifted { .. })
-        || matches!(
-            verdict,
-            Verdict::Blocked {
-                refusal: Refusal { unbind: true, .. },
-                ..
-            }
-        )
-    {
+    let unbinds = matches!(
+        verdict,
+        Verdict::Blocked {
+            refusal: Refusal { unbind: true, .. },
+            ..
+        }
+    );
+    if unbinds || matches!(verdict, Verdict::Synced(_) | Verdict::Drifted { .. }) {
         ctx.ledger.unbound(uid, false);
+    }
+    if let Some(updated_at) = previous.updated_at.as_ref().filter(|_| unbinds) {
+        // A list that shows the secret as it was lags behind.
+        ctx.ledger.outdated(uid, updated_at);
     }
     if matches!(verdict, Verdict::Synced(_) | Verdict::Drifted { .. }) {
         ctx.ledger.settled(uid);
+        ctx.ledger.refused_creation(uid, None);
     }
+    let now = Timestamp::now();
+    let contended = contention::until(&ctx.ledger.entry(uid).corrections, previous, now);
+    let until = contended.map(|until| Duration::try_from(until - now).unwrap_or_default());
     let Some(next) = status::next(
         previous,
         object.metadata.generation,
+        sync_request::of(object),
         verdict,
-        Timestamp::now(),
+        contended.is_some(),
+        now,
     ) else {
-        return next_action(&ctx.ledger, uid, verdict);
+        return next_action(&ctx.ledger, uid, verdict, until);
     };
     let written = write(ctx, object, uid, next).await;
     publish_notes(ctx, object, notes).await;
     match written {
-        Ok(()) => next_action(&ctx.ledger, uid, verdict),
+        Ok(()) => next_action(&ctx.ledger, uid, verdict, until),
         Err(error) => {
             let conflict = matches!(&error, kube::Error::Api(status) if status.is_conflict());
             if matches!(&error, kube::Error::Api(status) if status.is_not_found()) {
@@ -154,10 +165,16 @@ async fn write(
     }
 }
 
-/// When to look again, and the count of failures that decides how long that is.
-fn next_action(ledger: &Ledger, uid: &str, verdict: &Verdict) -> Action {
+/// When to look again, and the count of failures that decides how long that is. `contended`: how long that condition
+/// still holds.
+fn next_action(
+    ledger: &Ledger,
+    uid: &str,
+    verdict: &Verdict,
+    contended: Option<Duration>,
+) -> Action {
     let retry = match verdict {
-        Verdict::Waiting | Verdict::Outdated => return Action::await_change(),
+        Verdict::Waiting | Verdict::Outdated | Verdict::Released => return Action::await_change(),
         Verdict::Unchecked(retry) => *retry,
         Verdict::Synced(_) | Verdict::Drifted { .. } | Verdict::Suspended => Retry::OnChange,
         Verdict::Blocked { refusal, .. } => refusal.retry,
@@ -167,7 +184,9 @@ fn next_action(ledger: &Ledger, uid: &str, verdict: &Verdict) -> Action {
     }
     ledger.succeeded(uid);
     match retry {
-        Retry::OnChange | Retry::Backoff => Action::await_change(),
+        Retry::OnChange | Retry::Backoff => contended.map_or_else(Action::await_change, |left| {
+            Action::requeue(left + backoff::jittered(SPREAD))
+        }),
         Retry::Every(about) => Action::requeue(backoff::jittered(about)),
         Retry::At(then) => {
             let wait = then.saturating_duration_since(Instant::now());
@@ -176,13 +195,31 @@ fn next_action(ledger: &Ledger, uid: &str, verdict: &Verdict) -> Action {
     }
 }
 
-/// One event and one log line when `Ready` changes.
+/// One event and one log line when `Ready` changes, and when somebody else is found to keep writing.
 async fn announce(
     ctx: &Context,
     object: &VaultSecret,
     before: &VaultSecretStatus,
     now: &VaultSecretStatus,
 ) {
+    let contended = |status: &VaultSecretStatus| {
+        condition::find(&status.conditions, ConditionType::Contended).cloned()
+    };
+    if let (None, Some(condition)) = (contended(before), contended(now)) {
+        ctx.metrics.contended();
+        let (namespace, name) = (object.namespace(), object.name_any());
+        warn!(namespace, name, detail = condition.message, "contended");
+        let (about, reason) = (object.object_ref(&()), condition.reason.as_str());
+        ctx.events
+            .publish(
+                about,
+                EventType::Warning,
+                reason,
+                "Patch",
+                &condition.message,
+            )
+            .await;
+    }
     let Some(reason) = ready_reason(now) else {
         return;
     };
@@ -216,6 +253,10 @@ async fn announce(
 async fn publish_notes(ctx: &Context, object: &VaultSecret, notes: &[Note]) {
     for note in notes {
         let (type_, reason, message) = match note {
+            Note::Created { secret_id } => {
+                let message = format!("Created the secret in Nairi: {secret_id}.");
+                (EventType::Normal, "Created", message)
+            }
             Note::DriftCorrected(fields) => {
                 let names: Vec<_> = fields
                     .names()
@@ -244,7 +285,7 @@ async fn publish_notes(ctx: &Context, object: &VaultSecret, notes: &[Note]) {
             message
         );
         ctx.events
-            .publish(object.object_ref(&()), type_, reason, "Patch", &message)
+            .publish(object.object_ref(&()), type_, reason, "Send", &message)
             .await;
     }
 }

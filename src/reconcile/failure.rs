@@ -13,7 +13,7 @@ const REJECTED_AGAIN: Duration = Duration::from_hours(1);
 
 /// The refusal for `error`. The error's own sentence holds nothing of the server's for a request with a value.
 #[must_use]
-pub fn refusal(error: &Error, vault_id: &str, look_again: Duration, now: Instant) -> Refusal {
+pub fn refusal(error: &Error, vault_id: &str, now: Instant) -> Refusal {
     match error.class() {
         Class::Throttled { retry_after } => throttled(now + retry_after),
         Class::Transient | Class::InvalidResponse => {
@@ -25,11 +25,11 @@ pub fn refusal(error: &Error, vault_id: &str, look_again: Duration, now: Instant
             format!("Nairi refused the request: {error}. Correct the declaration; it is tried again every hour."),
         )
         .retried(Retry::Every(REJECTED_AGAIN)),
+        // The vault is listed again, less and less often, and the first list that succeeds wakes the object.
         Class::NotFound => Refusal::new(
             Reason::RemoteNotFound,
             format!("Nairi knows no vault {vault_id}, or not this secret in it: correct spec.vaultId, or create what is missing."),
-        )
-        .retried(Retry::Every(look_again)),
+        ),
     }
 }
 

@@ -6,29 +6,28 @@ mod quiet;
 mod truth;
 mod world;
 
-use std::time::Duration;
-
 use secrecy::ExposeSecret as _;
 
 use self::world::{Fault, Sending, StatusFault, World, domains, fingerprints};
 use super::{
+    compare::{Listing, compare},
     conclude,
     desired::{Desired, Value},
     fields::Fields,
     observe,
     pass::MOST_STEPS,
-    plan::{Change, Observed, Plan, Remote, plan},
+    plan::{Change, Claim, Observed, Plan, Remote, plan},
     record::{Confirmed, Sent},
     status::next,
     verdict::{Refusal, Retry, Verdict},
 };
 use crate::{
-    api::{Reason, VaultSecretStatus},
+    api::{FINALIZER, Reason, VaultSecretStatus},
+    nairi::same_instant,
     vaults,
 };
 
 const UID: &str = "uid";
-const LOOK_AGAIN: Duration = Duration::from_mins(5);
 
 /// How one pass ended.
 #[derive(Debug)]
@@ -37,14 +36,17 @@ struct Ended {
     steps: usize,
 }
 
-/// One pass of the driver, with `faults` for its requests in turn. `sweep`: the remote is at hand from a list.
+/// One pass of the driver, with `faults` for its requests in turn. `sweep`: the vault was listed just before.
 fn pass(world: &mut World, faults: &[Fault], status_fault: StatusFault, sweep: bool) -> Ended {
     let mut faults = faults.iter().copied().chain(std::iter::repeat(Fault::None));
-    let entry = world.ledger.entry(UID);
-    let previous = match &entry.latest {
-        Some(latest) => latest.status.clone(),
+    let previous = match world.ledger.entry(UID).latest {
+        Some(latest) => latest.status,
         None => world.cache.0.clone(),
     };
+    if sweep {
+        world.sweep(&previous);
+    }
+    let hint = world.ledger.entry(UID).hint;
     let mut run = Run {
         world,
         previous: &previous,
@@ -52,13 +54,14 @@ fn pass(world: &mut World, faults: &[Fault], status_fault: StatusFault, sweep: b
         confirmed: None,
         steps: 0,
     };
-    let verdict = run
-        .steps(&mut faults, sweep)
-        .unwrap_or_else(|verdict| verdict);
+    let verdict = run.steps(&mut faults).unwrap_or_else(|verdict| verdict);
     let Run {
         confirmed, steps, ..
     } = run;
     conclude::remember_unsaid(&world.ledger, UID, &previous, &verdict, confirmed.as_ref());
+    if let Some(hint) = hint.filter(|_| !matches!(verdict, Verdict::Outdated)) {
+        world.ledger.heeded(UID, hint.began);
+    }
     world.conclude(&previous, &verdict, status_fault);
     Ended { verdict, steps }
 }
@@ -78,6 +81,8 @@ fn brief(plan: &Plan) -> String {
             format!("{} {:?}", confirmed.updated_at, confirmed.allowed_domains),
         ),
         Plan::Refuse(refusal) => ("refuse", refusal.message.clone()),
+        Plan::Hold => ("hold", String::new()),
+        Plan::Create { .. } => ("create", String::new()),
     };
     format!("  {name} {what}")
 }
@@ -91,11 +96,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn steps(
-        &mut self,
-        faults: &mut impl Iterator<Item = Fault>,
-        sweep: bool,
-    ) -> Result<Verdict, Verdict> {
+    fn steps(&mut self, faults: &mut impl Iterator<Item = Fault>) -> Result<Verdict, Verdict> {
         let mut desired = Desired::from_spec(&self.world.object.spec).map_err(Refusal::verdict)?;
         let entry = self.world.ledger.entry(UID);
         let source = self.world.source_version();
@@ -106,12 +107,10 @@ impl Run<'_> {
             &entry,
             Some(&source),
         );
-        if sweep && observed.confirmed.is_some() {
-            observed.remote = Remote::Listed(self.world.listed());
-        }
+        observed.claim = Claim::Held;
         for step in 1..=MOST_STEPS {
             self.steps = step;
-            let plan = plan(&desired, &observed, LOOK_AGAIN);
+            let plan = plan(&desired, &observed);
             self.world.trace.push(brief(&plan));
             match plan {
                 Plan::Settled(mut confirmed) => {
@@ -133,6 +132,11 @@ impl Run<'_> {
                     });
                 }
                 Plan::Refuse(refusal) => return Err(refusal.verdict()),
+                Plan::Hold => {
+                    self.world.object.metadata.finalizers = Some(vec![FINALIZER.to_owned()]);
+                    observed.held = true;
+                }
+                Plan::Create { .. } => panic!("no object here asks for it"),
                 Plan::ReadSource => {
                     let value = self.world.source_value();
                     self.read = Some(self.world.source_version());
@@ -151,7 +155,14 @@ impl Run<'_> {
                         return Err(self.unavailable(Fields::NONE));
                     }
                     self.world.reads += 1;
-                    if observed.saw(&desired, self.world.answer()) {
+                    self.world.ledger.asked(UID);
+                    let answer = self.world.answer();
+                    if let Remote::Listed(listed) = &observed.remote
+                        && !same_instant(&listed.updated_at, &answer.updated_at)
+                    {
+                        self.world.ledger.outdated(UID, &listed.updated_at);
+                    }
+                    if observed.saw(&desired, answer) {
                         self.confirmed.clone_from(&observed.confirmed);
                     }
                 }
@@ -201,6 +212,7 @@ impl Run<'_> {
             domains: allowed.cloned(),
         };
         self.world.sent.push(fields);
+        self.world.ledger.asked(UID);
         match fault {
             Fault::None | Fault::Outdated => {}
             Fault::Refused => {
@@ -222,6 +234,14 @@ impl Run<'_> {
         self.world.ledger.answered(UID, doubt - fields);
         self.world.ledger.unbound(UID, false);
         let answer = self.world.answer();
+        for old in [&change.before.updated_at]
+            .into_iter()
+            .chain(&change.foreign_updated_at)
+        {
+            if !same_instant(old, &answer.updated_at) {
+                self.world.ledger.outdated(UID, old);
+            }
+        }
         let sent = Sent {
             fields,
             allowed_domains: allowed.cloned(),

@@ -8,14 +8,34 @@ use crate::{
     fingerprint::{Binding, FingerprintKey},
     ledger::Entry,
     reconcile::{
+        compare,
         desired::{Desired, Target},
-        plan::{Evidence, Observed, Remote},
+        finalizer,
+        plan::{Claim, Evidence, Observed},
         record::Confirmed,
         status::ready_reason,
     },
+    sync_request,
 };
 
-/// The record of `object` from `status`, nothing asked so far. `source` is the version of the Secret that the
+/// The record in `status` of the secret that `target` names, if the object is bound to that.
+#[must_use]
+pub fn binding(target: &Target, status: &VaultSecretStatus, entry: &Entry) -> Option<Confirmed> {
+    let Target {
+        vault_id: _,
+        secret_id,
+        env_key,
+    } = target;
+    Confirmed::from_status(status).filter(|confirmed| {
+        !entry.unbound
+            && secret_id
+                .as_ref()
+                .is_none_or(|id| *id == confirmed.secret_id)
+            && env_key.as_ref().is_none_or(|key| *key == confirmed.env_key)
+    })
+}
+
+/// The record of `object` from `status`, nothing asked so far but what its vault's list showed. `source` is the version of the Secret that the
 /// value comes from, where that is known.
 #[must_use]
 pub fn recorded(
@@ -25,18 +45,7 @@ pub fn recorded(
     entry: &Entry,
     source: Option<&str>,
 ) -> Observed {
-    let Target {
-        vault_id: _,
-        secret_id,
-        env_key,
-    } = &desired.target;
-    let confirmed = Confirmed::from_status(status).filter(|confirmed| {
-        !entry.unbound
-            && secret_id
-                .as_ref()
-                .is_none_or(|id| *id == confirmed.secret_id)
-            && env_key.as_ref().is_none_or(|key| *key == confirmed.env_key)
-    });
+    let confirmed = binding(&desired.target, status, entry);
     let known = entry
         .checked_source
         .as_ref()
@@ -47,11 +56,16 @@ pub fn recorded(
     let respecified = status.observed_generation != object.metadata.generation;
     let changed = moved || respecified || !settled;
     Observed {
-        remote: Remote::Unasked,
+        remote: compare::believed(entry, object.metadata.generation, confirmed.as_ref()),
         evidence: Evidence::NotRead,
         stale: changed || entry.uncertain.value || status.value_fingerprint.is_none(),
         unwatched: changed && !entry.watched,
         uncertain: entry.uncertain,
+        forced: sync_request::is_pending(object, status),
+        // The registry of claims says where it stands.
+        claim: Claim::Unproven,
+        held: finalizer::is_set(object),
+        refused_creation: entry.refused_creation.clone(),
         confirmed,
     }
 }

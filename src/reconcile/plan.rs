@@ -4,21 +4,22 @@
 //! difference is our own change, and is always sent), and what the remote shows against what the API last
 //! confirmed to us (a difference there alone is drift, and `driftPolicy` decides).
 
-use std::time::Duration;
+pub mod parting;
 
 use crate::{
-    api::{Drift, DriftPolicy, Reason},
+    api::{CreationPolicy, DeletionPolicy, Drift, DriftPolicy, Reason},
     nairi::{RemoteSecret, same_domains, same_instant},
     reconcile::{
-        desired::{Desired, Target},
+        desired::{Desired, Target, Value},
         fields::Fields,
         record::Confirmed,
-        verdict::{Refusal, Retry},
+        verdict::Refusal,
     },
 };
 
 /// What is known of the remote secret and of our own past when a plan is made.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Observed {
     /// What the API last confirmed, if the object is bound to what `spec` names.
     pub confirmed: Option<Confirmed>,
@@ -32,6 +33,28 @@ pub struct Observed {
     pub unwatched: bool,
     /// Fields of earlier PATCHes whose answers were lost.
     pub uncertain: Fields,
+    /// Whether all that is managed is to be sent once, whatever is known: somebody asked for it.
+    pub forced: bool,
+    /// Where the object stands among those that mean the same remote secret.
+    pub claim: Claim,
+    /// Whether our finalizer is set.
+    pub held: bool,
+    /// Why the secret could not be created a moment ago: perhaps because somebody else had done it.
+    pub refused_creation: Option<Refusal>,
+}
+
+/// Where an object stands among those that mean the same remote secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// The API has not shown it the secret through its connection.
+    Unproven,
+    /// The secret is its own.
+    Held,
+    /// An older object has it: of this name, where it is in the same namespace.
+    Lost {
+        /// The older object's name.
+        to: Option<String>,
+    },
 }
 
 impl Observed {
@@ -57,8 +80,19 @@ impl Observed {
         }
         self.uncertain = self.uncertain - fields;
         self.stale = false;
+        self.forced = false;
         self.remote = Remote::Seen(answer);
         self.confirmed = Some(confirmed);
+    }
+
+    /// What somebody asked to be sent, and was not so far.
+    #[must_use]
+    pub fn requested(&self, desired: &Desired) -> Fields {
+        if self.forced {
+            managed(desired)
+        } else {
+            Fields::NONE
+        }
     }
 }
 
@@ -102,6 +136,15 @@ pub enum Plan {
         /// The secret's id.
         secret_id: String,
     },
+    /// Set the finalizer.
+    Hold,
+    /// Create the secret.
+    Create {
+        /// Its environment key.
+        env_key: String,
+        /// Its domains: nothing is created without.
+        allowed_domains: Vec<String>,
+    },
     /// Send these fields.
     Patch(Change),
     /// Leave somebody else's change in place and say so.
@@ -138,32 +181,72 @@ pub struct Change {
 
 /// Decides the next step.
 #[must_use]
-pub fn plan(desired: &Desired, observed: &Observed, look_again: Duration) -> Plan {
+pub fn plan(desired: &Desired, observed: &Observed) -> Plan {
+    if let Claim::Lost { to } = &observed.claim {
+        return Plan::Refuse(conflict(&desired.target, to.as_deref()));
+    }
+    if desired.deletion_policy == DeletionPolicy::Delete && !observed.held {
+        return Plan::Hold;
+    }
     let seen = match (&observed.remote, &observed.confirmed) {
         (Remote::Unasked, _) => None,
-        (Remote::Listed(secret) | Remote::Seen(secret), _) => Some(secret),
-        // A list is weak evidence: a bound id is asked itself before it counts as gone.
-        (Remote::Absent, Some(confirmed)) => return confirmed.ask(),
-        (missing, _) => {
-            let refusal = not_found(&desired.target, missing);
-            return Plan::Refuse(refusal.retried(Retry::Every(look_again)));
+        (Remote::Seen(secret), _) if desired.target.contradicts(secret) => {
+            let renamed = Remote::Mismatch(secret.env_key.clone());
+            return Plan::Refuse(not_found(&desired.target, &renamed));
         }
+        (Remote::Listed(secret) | Remote::Seen(secret), _) => Some(secret),
+        // A list is weak evidence: a bound id is asked itself before it counts as gone, or as another's.
+        (Remote::Absent | Remote::Mismatch(_), Some(confirmed)) => return confirmed.ask(),
+        (Remote::Absent, None) if desired.creation_policy == CreationPolicy::IfMissing => {
+            return creation(desired, observed);
+        }
+        // The next list of the vault that shows something else wakes the object.
+        (missing, _) => return Plan::Refuse(not_found(&desired.target, missing)),
     };
     match (&observed.confirmed, seen) {
+        // Another connection than the one it was found through has to show it first.
+        (Some(_), None) if observed.claim == Claim::Unproven => Plan::Look,
         (Some(confirmed), seen) => bound(desired, observed, confirmed, seen),
         (None, Some(secret)) => found(desired, observed, secret),
         (None, None) => Plan::Look,
     }
 }
 
+/// A vault that was shown to have no such secret.
+fn creation(desired: &Desired, observed: &Observed) -> Plan {
+    if let Some(refusal) = &observed.refused_creation {
+        return Plan::Refuse(refusal.clone());
+    }
+    let Desired {
+        target,
+        value,
+        allowed_domains,
+        drift_policy: _,
+        creation_policy: _,
+        deletion_policy: _,
+    } = desired;
+    match (value, &target.env_key, allowed_domains) {
+        (Value::Unread, Some(_), Some(_)) => Plan::ReadSource,
+        (Value::Read(_), Some(env_key), Some(allowed_domains)) => Plan::Create {
+            env_key: env_key.clone(),
+            allowed_domains: allowed_domains.clone(),
+        },
+        // The API server admits none of these.
+        _ => Plan::Refuse(not_found(target, &Remote::Absent)),
+    }
+}
+
 /// The first sync of a secret that was just found: its value is unknown, so it is sent; its domains are
-/// known, so they go along only if they differ, or if a lost PATCH may have changed them since they were seen.
+/// known, so they go along only if they differ, if a lost PATCH may have changed them since they were seen, or if
+/// somebody asked for it.
 fn found(desired: &Desired, observed: &Observed, secret: &RemoteSecret) -> Plan {
     let Desired {
         target: _,
         value,
         allowed_domains,
         drift_policy: _,
+        creation_policy: _,
+        deletion_policy: _,
     } = desired;
     let Observed {
         confirmed: _,
@@ -172,6 +255,10 @@ fn found(desired: &Desired, observed: &Observed, secret: &RemoteSecret) -> Plan 
         stale: _,
         unwatched: _,
         uncertain,
+        forced: _,
+        claim: _,
+        held: _,
+        refused_creation: _,
     } = observed;
     if value.is_managed() && *evidence == Evidence::NotRead {
         return Plan::ReadSource;
@@ -181,7 +268,8 @@ fn found(desired: &Desired, observed: &Observed, secret: &RemoteSecret) -> Plan 
         allowed_domains: allowed_domains
             .as_ref()
             .is_some_and(|domains| !same_domains(domains, &secret.allowed_domains)),
-    } | (*uncertain & managed(desired));
+    } | (*uncertain & managed(desired))
+        | observed.requested(desired);
     let adopted = allowed_domains.as_ref().filter(|_| !fields.allowed_domains);
     let before = Confirmed::found(secret, adopted);
     if fields.is_empty() {
@@ -209,6 +297,8 @@ fn bound(
         value: _,
         allowed_domains,
         drift_policy,
+        creation_policy: _,
+        deletion_policy: _,
     } = desired;
     let Observed {
         confirmed: _,
@@ -217,10 +307,14 @@ fn bound(
         stale,
         unwatched,
         uncertain,
+        forced,
+        claim: _,
+        held: _,
+        refused_creation: _,
     } = observed;
     let managed = managed(desired);
     let read = *evidence != Evidence::NotRead;
-    if managed.value && !read && *stale {
+    if managed.value && !read && (*stale || *forced) {
         return Plan::ReadSource;
     }
     // Domains that were not managed until now are compared with what is there, once that was seen.
@@ -234,8 +328,8 @@ fn bound(
     } | (*uncertain & managed);
     let mut drift = drift(confirmed, seen);
     let answered = matches!(remote, Remote::Seen(_));
-    let known = drift == confirmed.drift.clone().unwrap_or_default();
-    if seen.is_some() && !answered && !known {
+    let known = seen.is_none_or(|secret| is_recorded(confirmed, secret));
+    if !answered && !known {
         // A list may be older than our own last PATCH: it alone changes nothing.
         return confirmed.ask();
     }
@@ -247,6 +341,9 @@ fn bound(
         DriftPolicy::Correct => (own | foreign, Fields::NONE),
         DriftPolicy::Report => (own, foreign - own),
     };
+    // Under either policy: who asks for a sync wants the declared state put back.
+    let requested = observed.requested(desired);
+    let (send, left) = (send | requested, left - requested);
     let foreign_updated_at = drift.updated_at.clone();
     let leaves = keep(drift, left);
     if send.value && !read {
@@ -254,7 +351,7 @@ fn bound(
     }
     if !send.is_empty() {
         let hides_a_foreign_write = managed.value && !send.value && !answered;
-        if hides_a_foreign_write {
+        if hides_a_foreign_write || (*forced && !answered) {
             return confirmed.ask();
         }
         return Plan::Patch(Change {
@@ -301,7 +398,8 @@ fn keep(drift: Drift, fields: Fields) -> Option<Drift> {
     (kept != Drift::default()).then_some(kept)
 }
 
-fn managed(desired: &Desired) -> Fields {
+/// The fields that are managed here.
+pub(super) fn managed(desired: &Desired) -> Fields {
     Fields {
         value: desired.value.is_managed(),
         allowed_domains: desired.allowed_domains.is_some(),
@@ -315,18 +413,30 @@ fn drifted(drift: &Drift) -> Fields {
     }
 }
 
-/// What somebody else changed: as seen now, or as recorded where the remote was not asked.
+/// Whether the record says what `seen` shows, drift included.
+pub(super) fn is_recorded(confirmed: &Confirmed, seen: &RemoteSecret) -> bool {
+    drift(confirmed, Some(seen)) == confirmed.drift.clone().unwrap_or_default()
+}
+
+/// What somebody else changed: as seen now, or as recorded where the remote was not asked. What is recorded already
+/// keeps its spelling.
 fn drift(confirmed: &Confirmed, seen: Option<&RemoteSecret>) -> Drift {
     let recorded = confirmed.drift.clone().unwrap_or_default();
     let Some(seen) = seen else { return recorded };
     let moved = !same_instant(&seen.updated_at, &confirmed.updated_at);
     let redomained = !same_domains(&seen.allowed_domains, &confirmed.allowed_domains);
+    let respelled = |old: &String| !moved || same_instant(old, &seen.updated_at);
+    let reordered = |old: &Vec<String>| same_domains(old, &seen.allowed_domains);
     Drift {
         // Our own domains-only PATCH moves updated_at without making the value ours again.
-        updated_at: moved
-            .then(|| seen.updated_at.clone())
-            .or(recorded.updated_at),
-        allowed_domains: redomained.then(|| seen.allowed_domains.clone()),
+        updated_at: recorded
+            .updated_at
+            .filter(respelled)
+            .or_else(|| moved.then(|| seen.updated_at.clone())),
+        allowed_domains: redomained.then(|| {
+            let recorded = recorded.allowed_domains.filter(reordered);
+            recorded.unwrap_or_else(|| seen.allowed_domains.clone())
+        }),
     }
 }
 
@@ -359,6 +469,25 @@ fn settled(
         }
     }
     record
+}
+
+/// The refusal of an object whose remote secret an older one has. Others are named in the same namespace only.
+fn conflict(target: &Target, to: Option<&str>) -> Refusal {
+    let Target {
+        vault_id,
+        secret_id,
+        env_key,
+    } = target;
+    let which = env_key.as_ref().or(secret_id.as_ref());
+    let which = which.map_or("", String::as_str);
+    let whose = to.map_or_else(
+        || "An older VaultSecret in another namespace".to_owned(),
+        |name| format!("The older VaultSecret {name:?}"),
+    );
+    let message = format!(
+        "{whose} keeps the secret {which} of vault {vault_id}: delete one of the two, or correct what this one names; this one takes over as soon as the other gives the secret up."
+    );
+    Refusal::new(Reason::Conflict, message).unbound()
 }
 
 /// The refusal of a secret that is not to be found as `target` names it.

@@ -1,6 +1,7 @@
 use futures::StreamExt as _;
 use kube_runtime::{reflector::store::Writer, watcher::Event};
 use nairi_sim::{Fault, FaultHandle, NewSecret, NewVault, Options, Sim};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::*;
 use crate::{
@@ -66,7 +67,10 @@ fn a_secret_is_found_by_id_by_key_or_by_both() {
             "{target:?} {bound:?}"
         );
     }
-    assert_eq!(find(&[], &target(None, None), None), Remote::Absent);
+    assert_eq!(
+        find::<RemoteSecret>(&[], &target(None, None), None),
+        Remote::Absent
+    );
 }
 
 /// A simulated API, one key with `slots` at its gate, and the objects `a` and `b`.
@@ -75,6 +79,7 @@ struct World {
     vaults: Arc<Vaults>,
     credential: Credential,
     due: Due<VaultSecret>,
+    lists: UnboundedReceiver<Listed>,
 }
 
 fn waiter(name: &str) -> Waiter {
@@ -114,12 +119,14 @@ async fn world(slots: usize) -> World {
         object.metadata.namespace = Some("ns".into());
         objects.apply_watcher_event(&Event::Apply(object));
     }
-    let vaults = Vaults::new(client, connections, objects.as_reader(), queue);
+    let (listed, lists) = unbounded_channel();
+    let vaults = Vaults::new(client, connections, objects.as_reader(), queue, listed);
     World {
         sim,
         vaults: Arc::new(vaults),
         credential,
         due,
+        lists,
     }
 }
 

@@ -292,6 +292,7 @@ impl Setup {
             barrier: None,
             _place: place,
         };
+        world.create_key().await;
         world.connect().await;
         if self.barrier {
             world.barrier = Some(world.make_barrier().await);
@@ -388,16 +389,21 @@ impl World {
         );
     }
 
-    /// Makes the connection, and the Secret with its key.
-    async fn connect(&self) {
-        let post = PostParams::default();
-        let ((secret_name, key), name) = (API_KEY_SECRET, &self.connection.name);
-        let data = secret(secret_name, &[(key, self.sim.api_key())]);
+    /// Makes the Secret with the API key.
+    async fn create_key(&self) {
+        let (name, key) = API_KEY_SECRET;
+        let data = secret(name, &[(key, self.sim.api_key())]);
         self.key_secrets()
-            .create(&post, &data)
+            .create(&PostParams::default(), &data)
             .await
             .expect("the API key's Secret");
-        let (secret_name, key) = (secret_name.to_owned(), key.to_owned());
+    }
+
+    /// Makes the connection.
+    pub async fn connect(&self) {
+        let post = PostParams::default();
+        let name = &self.connection.name;
+        let (secret_name, key) = (API_KEY_SECRET.0.to_owned(), API_KEY_SECRET.1.to_owned());
         match self.connection.kind {
             ConnectionKind::VaultConnection => {
                 let spec = VaultConnectionSpec {

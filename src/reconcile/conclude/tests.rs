@@ -65,7 +65,7 @@ fn every_verdict_has_its_time() {
     ];
     for verdict in never {
         assert_eq!(
-            next_action(&ledger, "u", &verdict),
+            next_action(&ledger, "u", &verdict, None),
             Action::await_change(),
             "{verdict:?}"
         );
@@ -75,7 +75,7 @@ fn every_verdict_has_its_time() {
         blocked(Retry::At(Instant::now() + wait)),
     ] {
         assert_ne!(
-            next_action(&ledger, "u", &verdict),
+            next_action(&ledger, "u", &verdict, None),
             Action::await_change(),
             "{verdict:?}"
         );
@@ -86,11 +86,11 @@ fn every_verdict_has_its_time() {
 fn failures_count_until_one_thing_goes_well() {
     let ledger = Ledger::default();
     for verdict in [blocked(Retry::Backoff), Verdict::Unchecked(Retry::Backoff)] {
-        next_action(&ledger, "u", &verdict);
+        next_action(&ledger, "u", &verdict, None);
     }
     assert_eq!(ledger.entry("u").failures, 2);
-    next_action(&ledger, "u", &Verdict::Waiting);
+    next_action(&ledger, "u", &Verdict::Waiting, None);
     assert_eq!(ledger.entry("u").failures, 2, "waiting is neither");
-    next_action(&ledger, "u", &Verdict::Synced(confirmed()));
+    next_action(&ledger, "u", &Verdict::Synced(confirmed()), None);
     assert_eq!(ledger.entry("u").failures, 0);
 }

@@ -1,8 +1,10 @@
+use std::time::Duration;
+
 use super::*;
 
 fn of(class: Class, now: Instant) -> Refusal {
     let error = Error::of_class(class, "api.example answered something");
-    refusal(&error, "vlt_1", Duration::from_mins(5), now)
+    refusal(&error, "vlt_1", now)
 }
 
 #[test]
@@ -27,11 +29,7 @@ fn every_class_has_its_reason_and_its_time() {
             Reason::Rejected,
             Retry::Every(Duration::from_hours(1)),
         ),
-        (
-            Class::NotFound,
-            Reason::RemoteNotFound,
-            Retry::Every(Duration::from_mins(5)),
-        ),
+        (Class::NotFound, Reason::RemoteNotFound, Retry::OnChange),
     ];
     for (class, reason, retry) in cases {
         let refusal = of(class, now);
