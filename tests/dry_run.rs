@@ -250,6 +250,37 @@ async fn a_creation() {
     is_true(&world, &id.expect("it is bound"), "first").await;
 }
 
+/// What each sweep shows again is told once, and costs no list of its own.
+#[tokio::test]
+async fn a_secret_that_is_gone_and_would_be_created_anew() {
+    let mut world = setup().flag("--resync-interval=2s").start().await;
+    let id = world.remote("TOKEN", "old", &DOMAINS);
+    world.create_secret("source", &[("key", "first")]).await;
+    let declared = world.vault_secret("token").env_key("TOKEN");
+    let declared = declared.value_from("source", "key").domains(DOMAINS);
+    world.create(declared.create_if_missing()).await;
+    world.synced("token").await;
+    let record = is_true(&world, &id, "first").await;
+    run(&mut world, true).await;
+    world.sim.outsider().delete(&id).expect("it exists");
+    let both = json!(["value", "allowedDomains"]);
+    let what = "it would create the secret TOKEN";
+    would(&world, what, both, &record).await;
+    let mark = world.mark().await;
+    let lists = |log: &nairi_sim::Entries| log.since(mark.sim).len();
+    let began = std::time::Instant::now();
+    let waited = world
+        .sim
+        .log()
+        .wait_for(|log| lists(log) >= 6, 2 * SOON)
+        .await;
+    waited.expect("it is swept");
+    assert!(began.elapsed().as_secs() >= 3, "in {:?}", began.elapsed());
+    let seen = world.since(&mark).await;
+    looked_only(&seen);
+    seen.wrote_nothing();
+}
+
 #[tokio::test]
 async fn a_deletion() {
     let (mut world, id) = token(setup()).await;

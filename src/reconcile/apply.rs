@@ -225,6 +225,7 @@ pub async fn create(
     let answer = outcome
         .and_then(|answer| credible(answer, Some(value), Some(&allowed_domains), known))
         .inspect_err(|error| ctx.connections.heed(to.credential, error))?;
+    ctx.vaults.learn(to.credential, to.vault_id, &answer);
     ctx.ledger.answered(to.uid, Fields::NONE);
     ctx.ledger.unbound(to.uid, false);
     ctx.metrics.patched(Fields::ALL, to.due.elapsed());

@@ -54,7 +54,6 @@ pub(super) async fn conclude(
     }
     if matches!(verdict, Verdict::Synced(_) | Verdict::Drifted { .. }) {
         ctx.ledger.settled(uid);
-        ctx.ledger.refused_creation(uid, None);
     }
     let now = Timestamp::now();
     let contended = contention::until(&ctx.ledger.entry(uid).corrections, previous, now);

@@ -77,7 +77,7 @@ impl Pass<'_> {
             observe::recorded(object, &desired, status, self.entry, source.as_deref());
         self.shown(&desired, &observed);
         if ctx.settings.dry_run {
-            dry_run::begin(&mut observed, status);
+            dry_run::begin(&mut observed, &desired, status);
         }
         for _ in 0..MOST_STEPS {
             observed.claim = self.claim();
@@ -100,7 +100,7 @@ impl Pass<'_> {
                     });
                 }
                 Plan::Refuse(refusal) => {
-                    ctx.ledger.refused_creation(self.uid, None);
+                    ctx.ledger.told(self.uid);
                     return Err(self.blocked(refusal, Fields::NONE));
                 }
                 Plan::Hold => {

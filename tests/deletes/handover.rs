@@ -101,6 +101,7 @@ async fn a_new_name_while_the_old_one_can_not_be_deleted() {
 #[tokio::test]
 async fn the_loser_of_a_conflict_deletes_nothing() {
     let (world, id) = in_sync(Setup::new()).await;
+    objects::older(&world.get("token").await).await;
     world.create(named(&world, "loser").delete_remote()).await;
     world.reason("loser", "Conflict").await;
     let mark = world.mark().await;
@@ -116,6 +117,7 @@ async fn the_loser_of_a_conflict_deletes_nothing() {
 #[tokio::test]
 async fn the_last_ones_go_together() {
     let (world, id) = in_sync(Setup::new()).await;
+    objects::older(&world.get("token").await).await;
     world.create(named(&world, "loser").delete_remote()).await;
     world.reason("loser", "Conflict").await;
     let mark = world.mark().await;
