@@ -22,6 +22,9 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 
 // Names and ids become parts of URLs, so their patterns are a safeguard as well as a help.
 
+/// Keeps an object under `deletionPolicy: Delete` until its remote secret is gone.
+pub const FINALIZER: &str = "nairi.ai/remote-secret";
+
 /// The name of a Kubernetes object.
 const OBJECT_NAME: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
 

@@ -70,9 +70,18 @@ pub struct Run {
     #[arg(long, env = "VAULTSECRET_RESYNC_INTERVAL", default_value = "5m", value_parser = humantime::parse_duration)]
     pub resync_interval: Duration,
 
+    /// How long an object under `deletionPolicy: Delete` that is being deleted waits for a usable API key before it is
+    /// released, and its remote secret stays behind; 0s waits for ever.
+    #[arg(long, env = "VAULTSECRET_DELETION_GRACE", default_value = "10m", value_parser = humantime::parse_duration)]
+    pub deletion_grace: Duration,
+
     /// How many objects are worked on at once.
     #[arg(long, env = "VAULTSECRET_CONCURRENCY", default_value = "32", value_parser = clap::value_parser!(u16).range(1..))]
     pub concurrency: u16,
+
+    /// Send nothing to the API: status says what would be sent.
+    #[arg(long, env = "VAULTSECRET_DRY_RUN")]
+    pub dry_run: bool,
 
     /// The operator's own namespace, which keeps its fingerprint key. Default: the service account's, else `default`.
     #[arg(long, env = "VAULTSECRET_NAMESPACE")]

@@ -16,7 +16,7 @@ use kube_runtime::reflector::ObjectRef;
 use parking_lot::{Mutex, RwLock};
 
 use crate::{
-    api::{ConnectionKind, ConnectionReason, ConnectionRef, VaultSecret},
+    api::{ConnectionKind, ConnectionReason, ConnectionRef, Grant, VaultSecret},
     nairi::{ApiKey, Class, Error, Gate, Gates, KeyId},
 };
 
@@ -82,6 +82,14 @@ pub enum Known {
     Unusable(ConnectionReason),
 }
 
+/// What a connection had when it was last usable.
+#[derive(Clone)]
+struct Last {
+    credential: Credential,
+    /// What it granted when it was deleted.
+    grants: Option<Vec<Grant>>,
+}
+
 /// What the API said of a key, whichever connection asked.
 #[derive(Clone, Copy, Debug, Default)]
 struct Health {
@@ -94,6 +102,8 @@ pub struct Connections {
     known: RwLock<HashMap<ConnectionId, Known>>,
     health: Mutex<HashMap<KeyId, Health>>,
     failures: Mutex<HashMap<ConnectionId, u32>>,
+    /// The last usable key of each connection, for objects that have to be deleted when it is gone.
+    last: Mutex<HashMap<ConnectionId, Last>>,
     gates: Gates<ObjectRef<VaultSecret>>,
     check: Box<dyn Fn(ConnectionId) + Send + Sync>,
 }
@@ -109,6 +119,7 @@ impl Connections {
             known: RwLock::default(),
             health: Mutex::default(),
             failures: Mutex::default(),
+            last: Mutex::default(),
             gates,
             check,
         }
@@ -139,16 +150,55 @@ impl Connections {
             (Known::Unusable(before), Known::Unusable(now)) => before != now,
             _ => true,
         };
+        if let Known::Usable(credential) = &known {
+            let last = Last {
+                credential: credential.clone(),
+                grants: None,
+            };
+            self.last.lock().insert(id.clone(), last);
+        }
         let mut all = self.known.write();
         let changed = all.get(&id).is_none_or(news);
         all.insert(id, known);
         changed
     }
 
-    /// The connection is gone, and its key with it.
+    /// The connection has another key now, or is not for us any more.
     pub fn forget(&self, id: &ConnectionId) {
         self.known.write().remove(id);
         self.failures.lock().remove(id);
+        self.last.lock().remove(id);
+    }
+
+    /// The connection is gone. Its last key stays at hand for what has to be deleted with it, and so does what it
+    /// `grants`, until [`Self::unused`] is told.
+    pub fn retire(&self, id: &ConnectionId, grants: Option<&[Grant]>) {
+        self.known.write().remove(id);
+        self.failures.lock().remove(id);
+        if let Some(last) = self.last.lock().get_mut(id) {
+            last.grants = grants.map(<[Grant]>::to_vec);
+        }
+    }
+
+    /// No object uses `id` any more: if it is gone, its last key is forgotten.
+    pub fn unused(&self, id: &ConnectionId) {
+        if !self.known.read().contains_key(id) {
+            self.last.lock().remove(id);
+        }
+    }
+
+    /// The last usable key of `id`, for a deletion only.
+    #[must_use]
+    pub fn last(&self, id: &ConnectionId) -> Option<Credential> {
+        let last = self.last.lock();
+        last.get(id).map(|last| last.credential.clone())
+    }
+
+    /// What `id` granted when it was deleted; `None` where it needed no grants, or is not known.
+    #[must_use]
+    pub fn last_grants(&self, id: &ConnectionId) -> Option<Vec<Grant>> {
+        let last = self.last.lock();
+        last.get(id).and_then(|last| last.grants.clone())
     }
 
     /// Whether the API accepted this key, as far as it was asked.

@@ -7,6 +7,7 @@ use kube_runtime::reflector::ObjectRef;
 
 use crate::{
     api::{ClusterVaultConnection, VaultConnection, VaultSecret},
+    claims::Claims,
     connections::{ConnectionId, Connections},
     events::Events,
     fingerprint::FingerprintKey,
@@ -35,6 +36,8 @@ pub struct Context {
     pub vaults: Arc<Vaults>,
     /// When each vault is listed next.
     pub sweeps: Arc<Sweeps>,
+    /// Who owns which remote secret.
+    pub claims: Claims,
     /// What this process did for each object.
     pub ledger: Ledger,
     /// The namespaces whose objects are watched; none: all.
@@ -71,6 +74,12 @@ pub struct Settings {
     pub kube_timeout: Duration,
     /// How long a reconcile may take, its status write aside.
     pub reconcile_timeout: Duration,
+    /// How long an object that is being deleted waits for a usable API key; zero: for ever.
+    pub deletion_grace: Duration,
+    /// After about how long a missing remote secret is looked for again.
+    pub resync_interval: Duration,
+    /// Nothing is sent; status says what would be.
+    pub dry_run: bool,
 }
 
 impl Queues {
@@ -90,6 +99,7 @@ impl Context {
     /// Forgets everything about an object that is gone.
     pub fn forget(&self, object: &ObjectRef<VaultSecret>, uid: &str) {
         self.ledger.forget(uid);
+        self.claims.lapse(uid);
         self.queues.objects.forget(object);
         self.connections.gates().forget(object);
         self.vaults.forget(object);

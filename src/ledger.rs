@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 pub use self::outdated::Outdated;
 use crate::{
     api::VaultSecretStatus,
-    reconcile::{contention::Corrections, fields::Fields, plan::Remote},
+    reconcile::{contention::Corrections, fields::Fields, plan::Remote, verdict::Refusal},
 };
 
 /// What this process did for each object, by uid.
@@ -33,7 +33,7 @@ pub struct Entry {
     pub checked_source: Option<String>,
     /// The generation for which the object waits to be woken, if it does.
     pub waiting: Option<i64>,
-    /// This process found the object settled once, and has seen all that happened to it since.
+    /// This process found the object settled once, and has kept its secret and seen all that happened since.
     pub watched: bool,
     /// The API said of the secret we were bound to that it is gone: look for it by its environment key.
     pub unbound: bool,
@@ -45,6 +45,10 @@ pub struct Entry {
     pub hint: Option<Hint>,
     /// When somebody else's changes were put right.
     pub corrections: Corrections,
+    /// Why the secret could not be created, until a list has shown whether somebody else had done it.
+    pub refused_creation: Option<Refusal>,
+    /// Since when an object that is being deleted has had no key to delete its remote secret with.
+    pub keyless_since: Option<Instant>,
 }
 
 /// What a vault's list shows of an object, against its record.
@@ -113,6 +117,11 @@ impl Ledger {
         self.update(uid, |entry| entry.watched = true);
     }
 
+    /// Notes that somebody else may have the secret from now on.
+    pub fn unwatched(&self, uid: &str) {
+        self.update(uid, |entry| entry.watched = false);
+    }
+
     /// Notes whether the recorded binding counts no more.
     pub fn unbound(&self, uid: &str, unbound: bool) {
         self.update(uid, |entry| entry.unbound = unbound);
@@ -150,6 +159,16 @@ impl Ledger {
     /// Notes that somebody else's change was put right at that time.
     pub fn corrected(&self, uid: &str, at: Timestamp) {
         self.update(uid, |entry| entry.corrections.add(at));
+    }
+
+    /// Remembers why the secret could not be created, or forgets it.
+    pub fn refused_creation(&self, uid: &str, refusal: Option<Refusal>) {
+        self.update(uid, |entry| entry.refused_creation = refusal);
+    }
+
+    /// Notes since when there is no key to delete the remote secret with.
+    pub fn keyless_since(&self, uid: &str, since: Option<Instant>) {
+        self.update(uid, |entry| entry.keyless_since = since);
     }
 
     /// The server shows the status that was still to be written: its write had gone through after all.

@@ -11,12 +11,15 @@
 //! 3. [`mod@reconcile`], which asks its pure steps what to do next and does it, until nothing is left to do.
 //! 4. [`nairi`] is the API on the other side; it knows nothing of Kubernetes.
 //!
-//! Beside the line: [`connections`] has the API keys, [`vaults`] the lists of vaults, [`mod@sweep`] has each made once
-//! an interval and wakes the objects that differ, [`ledger`] is what this process did, [`fingerprint`] how a value is recognised without being kept. [`mod@run`] puts them together.
+//! Beside the line: [`connections`] has the API keys, [`claims`] who owns which remote secret, [`vaults`] the lists
+//! of vaults, [`mod@sweep`] has each made once an interval and wakes the objects that differ, [`ledger`] is what this
+//! process did, [`fingerprint`] how a value is recognised without being kept, [`sync_request`] how one sync is asked
+//! for. [`mod@run`] puts them together.
 
 pub mod api;
 pub mod args;
 pub mod backoff;
+pub mod claims;
 pub mod connections;
 pub mod context;
 pub mod crds;
@@ -32,6 +35,8 @@ pub mod reconcile;
 pub mod run;
 pub mod source;
 pub mod sweep;
+pub mod sync_request;
 pub mod telemetry;
+pub mod template;
 pub mod vaults;
 pub mod watch;

@@ -5,7 +5,7 @@ pub mod live;
 use std::time::Duration;
 
 use crate::{
-    api::Class,
+    api::{Class, Reason},
     nairi::Method,
     reconcile::{fields::Fields, verdict::Verdict},
 };
@@ -56,6 +56,7 @@ pub struct Metrics {
     patched_fields: Family<FieldLabel, Counter>,
     propagation: Histogram,
     drift: Family<ActionLabel, Counter>,
+    released: Counter,
 }
 
 /// From 1 ms to about 30 s.
@@ -75,6 +76,7 @@ impl Metrics {
             patched_fields: Family::default(),
             propagation: seconds(),
             drift: Family::default(),
+            released: Counter::default(),
         };
         let mut registry = Registry::with_prefix("vaultsecret");
         let Self {
@@ -85,6 +87,7 @@ impl Metrics {
             patched_fields,
             propagation,
             drift,
+            released,
         } = metrics.clone();
         registry.register("reconcile", "Reconciles, by how they ended", reconciles);
         registry.register(
@@ -117,6 +120,11 @@ impl Metrics {
             "Changes by somebody else, by what was done about them",
             drift,
         );
+        registry.register(
+            "released",
+            "Objects that were released while their remote secrets stay behind",
+            released,
+        );
         let build = vec![("version", env!("CARGO_PKG_VERSION"))];
         registry.register("build", "The running version", Info::new(build));
         (metrics, registry)
@@ -127,6 +135,7 @@ impl Metrics {
         let result = match verdict {
             Verdict::Synced(_) => "synced",
             Verdict::Drifted { .. } => "drifted",
+            Verdict::Blocked { refusal, .. } if refusal.reason == Reason::DryRun => "dry_run",
             Verdict::Blocked { refusal, .. } => match refusal.reason.class() {
                 Class::Retried => "retried",
                 Class::Waits | Class::Synced | Class::Unknown => "blocked",
@@ -135,6 +144,7 @@ impl Metrics {
             Verdict::Waiting => "waiting",
             Verdict::Unchecked(_) => "unchecked",
             Verdict::Outdated => "outdated",
+            Verdict::Released => "released",
         };
         self.reconciles.get_or_create(&ResultLabel { result }).inc();
         self.reconcile_duration.observe(took.as_secs_f64());
@@ -156,6 +166,11 @@ impl Metrics {
         self.request_duration
             .get_or_create(&MethodLabel { method })
             .observe(took.as_secs_f64());
+    }
+
+    /// An object was released while its remote secret stays behind.
+    pub fn released(&self) {
+        self.released.inc();
     }
 
     /// A PATCH was confirmed, this long after its cause was seen.

@@ -10,10 +10,12 @@
 //! - let a value or an API key into an error, a log line or a `Debug` output. No text of the
 //!   server is relayed at all for a request that carried a value.
 //!
-//! The pieces: [`Client`] sends, [`model`](RemoteSecret) are the bodies, [`Error`] the classes,
-//! [`Gate`] the state of one API key: how many requests are in flight, until when the server asked
-//! for silence, and whether the key was refused.
+//! The pieces: [`Client`] sends, [`SecretPatch`] and [`NewSecret`] are what goes out,
+//! [`RemoteSecret`] what comes back, [`Error`] the classes of what went wrong, [`Gate`] the state
+//! of one API key: how many requests are in flight, until when the server asked for silence, and
+//! whether the key was refused.
 
+mod body;
 mod call;
 mod client;
 mod config;
@@ -27,6 +29,7 @@ mod list;
 mod model;
 mod scrub;
 
+pub use body::{NewSecret, SecretPatch};
 pub use client::{Client, Config, ConfigError, Method, Observer};
 pub use config::unobserved;
 pub use domains::{is_unrestricted, same_domains, same_instant};
@@ -34,7 +37,7 @@ pub use error::{Class, Error};
 pub use gate::{Admission, Gate, Permit, Wake};
 pub use gates::{Gates, KeyId, NoRandomness};
 pub use key::{ApiKey, InvalidKey};
-pub use model::{RemoteSecret, SecretPatch};
+pub use model::RemoteSecret;
 
 #[cfg(test)]
 mod wire_tests;

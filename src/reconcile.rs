@@ -5,19 +5,22 @@
 //! `conclude` ends it, with what `status` makes of the verdict.
 //!
 //! `compare` says which objects a vault's list gives something to do. It, `contention`, `desired`, `observe`, `plan`,
-//! `record`, `verdict` and `failure` are pure.
+//! `record`, `verdict`, `dry_run` and `failure` are pure.
 
 pub mod apply;
 pub mod compare;
 pub mod contention;
 pub mod desired;
+pub mod dry_run;
 pub mod failure;
 pub mod fields;
+pub mod finalizer;
 pub mod observe;
 pub mod plan;
 pub mod record;
 pub mod resolve;
 pub mod status;
+pub mod templated;
 pub mod verdict;
 
 mod conclude;
@@ -55,7 +58,10 @@ pub async fn reconcile(object: Arc<VaultSecret>, due: Instant, ctx: Arc<Context>
     let Some((object, entry)) = current(&ctx.stores.objects, &ctx.ledger, &key, &uid) else {
         return Action::await_change();
     };
-    if object.meta().deletion_timestamp.is_some() {
+    let leaving = object.meta().deletion_timestamp.is_some();
+    if leaving && !finalizer::is_set(&object) {
+        // Somebody else's finalizer keeps it.
+        ctx.claims.lapse(&uid);
         return Action::await_change();
     }
     let generation = object.metadata.generation;
@@ -81,7 +87,14 @@ pub async fn reconcile(object: Arc<VaultSecret>, due: Instant, ctx: Arc<Context>
         confirmed: None,
         notes: Vec::new(),
     };
-    let verdict = tokio::time::timeout(ctx.settings.reconcile_timeout, pass.run(&previous))
+    let run = async {
+        if leaving {
+            pass.part(&previous).await
+        } else {
+            pass.run(&previous).await
+        }
+    };
+    let verdict = tokio::time::timeout(ctx.settings.reconcile_timeout, run)
         .await
         .unwrap_or_else(|_| {
             let message = "The change took too long to be carried out. It is tried again.";
@@ -95,6 +108,7 @@ pub async fn reconcile(object: Arc<VaultSecret>, due: Instant, ctx: Arc<Context>
         permit,
         confirmed,
         notes,
+        due,
         ..
     } = pass;
     drop(permit);

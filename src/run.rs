@@ -23,6 +23,7 @@ use tracing::{error, info, warn};
 use crate::{
     api::{ClusterVaultConnection, VaultConnection, VaultSecret},
     args::Run,
+    claims::Claims,
     connections::{Connections, check},
     context::{Context, Queues, Settings},
     events::Events,
@@ -137,6 +138,11 @@ async fn operate(args: Run, ending: watch::Receiver<bool>) -> Result<(), Error> 
         "the HTTP server"
     });
     info!(version = env!("CARGO_PKG_VERSION"), api = args.api_url, http = %addr, namespace, replica, "starting");
+    if args.dry_run {
+        warn!(
+            "this is a dry run (--dry-run): nothing is sent to Nairi, and status says what would be"
+        );
+    }
 
     let prepared = async {
         prepare::wait_for_crds(&client).await;
@@ -159,6 +165,9 @@ async fn operate(args: Run, ending: watch::Receiver<bool>) -> Result<(), Error> 
         settings: Settings {
             kube_timeout: KUBE_TIMEOUT,
             reconcile_timeout: 3 * args.api_timeout + 2 * KUBE_TIMEOUT,
+            resync_interval: args.resync_interval,
+            dry_run: args.dry_run,
+            deletion_grace: args.deletion_grace,
         },
         client,
         nairi,
@@ -166,6 +175,7 @@ async fn operate(args: Run, ending: watch::Receiver<bool>) -> Result<(), Error> 
         index: Index::default(),
         sweeps,
         connections,
+        claims: Claims::new(queues.objects.clone()),
         ledger: Ledger::default(),
         watch_namespaces: args.watch_namespaces,
         namespace,

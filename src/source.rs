@@ -1,4 +1,4 @@
-//! One key of one Secret, read so that its content is never logged, cached or left in memory.
+//! Keys of one Secret, read so that their content is never logged, cached or left in memory.
 //!
 //! kube's typed client logs the whole body of an answer that fails to decode; here the body is read as
 //! text, decoded here, and no decoding error is passed on, since it could quote a value.
@@ -10,6 +10,8 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{Client, Resource as _, core::Request};
 use serde::Deserialize;
 use zeroize::{Zeroize as _, Zeroizing};
+
+use crate::template::Data;
 
 /// One key of a Secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +28,14 @@ pub struct KeyOf<'a> {
 pub struct Content {
     /// The key's content, where the Secret has the key.
     pub bytes: Option<Vec<u8>>,
+    /// uid/resourceVersion of the Secret.
+    pub version: String,
+}
+
+/// Several keys of one Secret, at one instant.
+pub struct Contents {
+    /// The keys that were wanted and are there.
+    pub data: Data,
     /// uid/resourceVersion of the Secret.
     pub version: String,
 }
@@ -52,18 +62,43 @@ pub enum Error {
 /// # Errors
 /// See [`Error`]; none holds any content.
 pub async fn read(client: &Client, of: KeyOf<'_>, limit: Duration) -> Result<Content, Error> {
+    let text = get(client, of.namespace, of.name, limit).await?;
+    decode(&text, of.key).ok_or(Error::Undecodable)
+}
+
+/// Reads the `wanted` keys of one Secret, within `limit`.
+///
+/// # Errors
+/// See [`Error`]; none holds any content.
+pub async fn read_keys(
+    client: &Client,
+    (namespace, name): (&str, &str),
+    wanted: impl Fn(&str) -> bool,
+    limit: Duration,
+) -> Result<Contents, Error> {
+    let text = get(client, namespace, name, limit).await?;
+    decode_keys(&text, wanted).ok_or(Error::Undecodable)
+}
+
+/// The text of a Secret.
+async fn get(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+    limit: Duration,
+) -> Result<Zeroizing<String>, Error> {
     let late = || Err(Error::Unavailable("it did not answer in time".to_owned()));
-    tokio::time::timeout(limit, get(client, of))
+    tokio::time::timeout(limit, request(client, namespace, name))
         .await
         .unwrap_or_else(|_| late())
 }
 
-async fn get(client: &Client, of: KeyOf<'_>) -> Result<Content, Error> {
-    let path = Secret::url_path(&(), Some(of.namespace));
+async fn request(client: &Client, namespace: &str, name: &str) -> Result<Zeroizing<String>, Error> {
+    let path = Secret::url_path(&(), Some(namespace));
     let request = Request::new(path)
-        .get(of.name, &kube::api::GetParams::default())
+        .get(name, &kube::api::GetParams::default())
         .map_err(|error| Error::Unavailable(error.to_string()))?;
-    let text = client
+    client
         .request_text(request)
         .await
         .map(Zeroizing::new)
@@ -77,8 +112,7 @@ async fn get(client: &Client, of: KeyOf<'_>) -> Result<Content, Error> {
                 Error::Undecodable
             }
             other => Error::Unavailable(brief(&other)),
-        })?;
-    decode(&text, of.key).ok_or(Error::Undecodable)
+        })
 }
 
 /// What went wrong with a request to Kubernetes, without anything of its content.
@@ -97,9 +131,39 @@ pub fn brief(error: &kube::Error) -> String {
     }
 }
 
-/// Everything is borrowed from `text`, which is zeroed by its owner: no copy of another key's content is made.
-/// Base64 and the names of keys hold no character that JSON escapes.
+/// No copy of another key's content is made.
 fn decode(text: &str, key: &str) -> Option<Content> {
+    let Encoded { data, version } = parse(text)?;
+    let bytes = match data.get(key) {
+        Some(encoded) => Some(decoded(encoded)?),
+        None => None,
+    };
+    Some(Content { bytes, version })
+}
+
+/// The same for several keys.
+fn decode_keys(text: &str, wanted: impl Fn(&str) -> bool) -> Option<Contents> {
+    let Encoded { data, version } = parse(text)?;
+    let entries = data.into_iter().filter(|(key, _)| wanted(key));
+    let decoded = |(key, encoded): (&str, &str)| {
+        let bytes = Zeroizing::new(decoded(encoded)?);
+        Some((key.to_owned(), bytes))
+    };
+    Some(Contents {
+        data: entries.map(decoded).collect::<Option<_>>()?,
+        version,
+    })
+}
+
+/// A Secret's data as it is on the wire.
+struct Encoded<'a> {
+    data: BTreeMap<&'a str, &'a str>,
+    version: String,
+}
+
+/// Everything is borrowed from `text`, which is zeroed by its owner. Base64 and the names of keys hold no character
+/// that JSON escapes.
+fn parse(text: &str) -> Option<Encoded<'_>> {
     #[derive(Deserialize)]
     struct Body<'a> {
         metadata: Metadata<'a>,
@@ -113,12 +177,8 @@ fn decode(text: &str, key: &str) -> Option<Content> {
         resource_version: &'a str,
     }
     let Body { metadata, data } = serde_json::from_str(text).ok()?;
-    let bytes = match data.as_ref().and_then(|data| data.get(key)) {
-        Some(encoded) => Some(decoded(encoded)?),
-        None => None,
-    };
-    Some(Content {
-        bytes,
+    Some(Encoded {
+        data: data.unwrap_or_default(),
         version: version(metadata.uid, metadata.resource_version),
     })
 }
@@ -157,6 +217,17 @@ mod tests {
             decode(SECRET, "one").map(|content| content.version),
             Some("u/7".to_owned())
         );
+    }
+
+    #[test]
+    fn only_the_keys_that_are_wanted_are_read() {
+        let contents = decode_keys(SECRET, |key| key != "two").expect("a Secret");
+        let data: Vec<_> = (contents.data.iter())
+            .map(|(key, bytes)| (key.as_str(), bytes.as_slice()))
+            .collect();
+        assert_eq!(data, [("empty", &b""[..]), ("one", b"one")]);
+        assert_eq!(contents.version, "u/7");
+        assert!(decode_keys("{}", |_| true).is_none());
     }
 
     #[test]

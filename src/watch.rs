@@ -38,6 +38,7 @@ pub use self::{
 use crate::{
     api::{ClusterVaultConnection, VaultConnection, VaultSecret},
     context::Context,
+    sync_request,
 };
 
 /// The watches of all kinds. They end with the process.
@@ -229,7 +230,7 @@ fn prune_own<K: Resource>(object: &mut K) {
     let meta = object.meta_mut();
     meta.managed_fields = None;
     meta.labels = None;
-    meta.annotations = None;
+    sync_request::keep_only(meta);
 }
 
 fn prune_secret(secret: &mut PartialObjectMeta<Secret>) {

@@ -96,11 +96,11 @@ words! {
 
         /// The Secret the value comes from does not exist.
         SourceNotFound,
-        /// The Secret the value comes from lacks a key.
+        /// The Secret the value comes from lacks a key that is named.
         SourceKeyNotFound,
         /// The value is empty, not UTF-8, or holds NUL.
         InvalidValue,
-        /// The template does not compile or render.
+        /// The template does not parse, uses what is not available, or makes a text too large.
         InvalidTemplate,
         /// The connection does not exist.
         ConnectionNotFound,
@@ -119,7 +119,7 @@ words! {
 
         /// Not decided yet.
         Pending,
-        /// Nothing is sent because this is a dry run; this version has none.
+        /// Something would be sent, but this is a dry run.
         DryRun,
         /// Suspended before it was ever synced.
         Suspended,

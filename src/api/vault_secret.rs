@@ -252,8 +252,7 @@ pub struct ValueFrom {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_key_ref: Option<SecretKeyRef>,
 
-    /// A text rendered with the keys of a Secret in this namespace. This version refuses it
-    /// (`InvalidTemplate`).
+    /// A text rendered with the keys of a Secret in this namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<Template>,
 }
@@ -277,7 +276,9 @@ pub struct SecretKeyRef {
 pub struct Template {
     /// The text, with the Secret's keys as variables:
     /// `postgresql://{{ user | urlencode }}:{{ password | urlencode }}@db/app`. A key that is no
-    /// plain name is written `{{ data["db-password"] }}`. Put no secret value in the text itself.
+    /// plain name is written `{{ data["db-password"] }}`. Filters: `urlencode`, `b64encode`,
+    /// `b64decode`, `trim`, `tojson`; `~` joins. Every key named has to exist. Put no secret value
+    /// in the text itself.
     #[schemars(length(min = 1, max = 16384))]
     pub text: String,
 
@@ -386,8 +387,8 @@ pub struct VaultSecretStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_patch: Option<LastPatch>,
 
-    /// The fields that would be sent but are not, or not yet: under `driftPolicy: Report`, or
-    /// while sending fails.
+    /// The fields that would be sent but are not, or not yet: under `driftPolicy: Report`, in a dry
+    /// run, or while sending fails.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pending_fields: Vec<ManagedField>,
 
@@ -404,8 +405,8 @@ pub struct VaultSecretStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_version: Option<String>,
 
-    /// The last value of the annotation `nairi.ai/sync-requested-at` that was acted upon. Not
-    /// written by this version.
+    /// The last value of the annotation `nairi.ai/sync-requested-at` that was acted upon: a new
+    /// one has everything that is managed here sent once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_sync_request: Option<String>,
 

@@ -57,7 +57,7 @@ impl<'a> Call<'a> {
         self
     }
 
-    /// Sends it; anything but a 200 is an error.
+    /// Sends it; any status but the one the method is documented with is an error.
     pub(super) async fn send(
         &mut self,
         path: &str,
@@ -67,7 +67,7 @@ impl<'a> Call<'a> {
         let response = self.bounded(request.send()).await?;
         let status = response.status();
         self.status = Some(status);
-        if status == StatusCode::OK {
+        if status == self.method.success().0 {
             return Ok(response);
         }
         Err(self.refusal(status, response).await)
@@ -81,7 +81,9 @@ impl<'a> Call<'a> {
         let url = [&*self.client.base, path].concat();
         let method = match self.method {
             Method::Get => http::Method::GET,
+            Method::Post => http::Method::POST,
             Method::Patch => http::Method::PATCH,
+            Method::Delete => http::Method::DELETE,
         };
         let authorization = self.key.authorization().map_err(|invalid| {
             self.code = None;
@@ -123,10 +125,10 @@ impl<'a> Call<'a> {
 
     /// The answer was what it should be.
     pub(super) fn succeeded(&mut self) {
-        self.code = Some("200");
+        self.code = Some(self.method.success().1);
     }
 
-    /// A 200 nobody can rely on.
+    /// The right status, and an answer nobody can rely on.
     pub(super) fn invalid(&mut self, what: &str) -> Error {
         self.code = Some("invalid");
         let sentence = format!("the answer of {} {what}: check --api-url", self.client.host);
@@ -170,7 +172,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// What an answer other than 200 means.
+    /// What an answer with another status means.
     async fn refusal(&mut self, status: StatusCode, mut response: Response) -> Error {
         self.code = Some(label(status));
         let host = Arc::clone(&self.client.host);
@@ -188,7 +190,8 @@ impl<'a> Call<'a> {
         };
         let mut sentence = match (class, number) {
             (Class::NotFound, _) => {
-                format!("{host} answered 404: there is no such vault or secret")
+                let missing = self.method.missing();
+                format!("{host} answered 404: there is no such {missing}")
             }
             (_, 404) => format!(
                 "{host} answered 404, but not in the form of the Nairi API: check --api-url and \
@@ -210,7 +213,8 @@ impl<'a> Call<'a> {
                  check --api-url"
             ),
             (Class::InvalidResponse, _) => {
-                format!("{host} answered {number} where 200 was expected: check --api-url")
+                let expected = self.method.success().1;
+                format!("{host} answered {number} where {expected} was expected: check --api-url")
             }
         };
         if let Some(said) = said.filter(|_| !self.carries_value) {
@@ -245,7 +249,8 @@ impl Drop for Call<'_> {
     }
 }
 
-/// A status as a label of a closed set.
+/// A status that is no success as a label of a closed set. One that would be the success of
+/// another method is `2xx`, so that `200`, `201` and `204` always say that all went well.
 fn label(status: StatusCode) -> &'static str {
     const KNOWN: [(u16, &str); 13] = [
         (400, "400"),

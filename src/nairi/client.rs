@@ -1,17 +1,21 @@
 //! The calls of the API.
 
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::StatusCode;
 use serde::de::IgnoredAny;
 use tokio::time::Instant;
 
+use super::body::{NewSecret, SecretPatch};
 use super::call::Call;
 use super::error::{Class, Error};
 use super::key::ApiKey;
 use super::list::Splitter;
-use super::model::{RemoteSecret, SecretPatch};
+use super::model::RemoteSecret;
 
 pub use super::config::{Config, ConfigError};
 
@@ -23,8 +27,12 @@ const MAX_TIMEOUT: Duration = Duration::from_hours(24);
 pub enum Method {
     /// `GET`
     Get,
+    /// `POST`
+    Post,
     /// `PATCH`
     Patch,
+    /// `DELETE`
+    Delete,
 }
 
 impl Method {
@@ -33,15 +41,38 @@ impl Method {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Get => "GET",
+            Self::Post => "POST",
             Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+        }
+    }
+
+    /// The documented status of success, and its label. No other one is taken for it: a 200 to a
+    /// POST may be about a secret that was there before, with another value, and a 200 to a DELETE
+    /// may be the page of something in between. Where it was the API all the same, the next look
+    /// at the vault shows what came of it.
+    pub(super) const fn success(self) -> (StatusCode, &'static str) {
+        match self {
+            Self::Get | Self::Patch => (StatusCode::OK, "200"),
+            Self::Post => (StatusCode::CREATED, "201"),
+            Self::Delete => (StatusCode::NO_CONTENT, "204"),
+        }
+    }
+
+    /// What a 404 says is not there.
+    pub(super) const fn missing(self) -> &'static str {
+        match self {
+            Self::Post => "vault",
+            Self::Get | Self::Patch | Self::Delete => "vault or secret",
         }
     }
 }
 
 /// Told of every request that was sent, once: method, code, duration. The code is of a closed
-/// set: a status (`200`, `401`, …), a class of statuses (`4xx`), or `timeout`, `connect` (nothing
-/// was sent), `error` (the connection broke), `invalid` (a 200 nobody can rely on), `cancelled`
-/// (the caller gave up).
+/// set: the status of success (`200`, `201`, `204`), another status (`401`, …), a class of
+/// statuses (`4xx`), or `timeout`, `connect` (nothing was sent), `error` (the connection broke),
+/// `invalid` (the status of success, and an answer nobody can rely on), `cancelled` (the caller
+/// gave up).
 pub type Observer = Arc<dyn Fn(Method, &'static str, Duration) + Send + Sync>;
 
 /// Talks to the API. Cheap to clone; clones share connections.
@@ -98,7 +129,7 @@ impl Client {
         vault_id: &str,
         mut sink: impl FnMut(RemoteSecret) + Send,
     ) -> Result<(), Error> {
-        let path = format!("/vaults/{}/secrets", segment(vault_id)?);
+        let path = secrets_path(vault_id)?;
         self.list(key, &path, |element| {
             sink(RemoteSecret::parse(element).map_err(|_| NO_SECRET)?);
             Ok(())
@@ -118,31 +149,60 @@ impl Client {
         secret_id: &str,
         patch: &SecretPatch,
     ) -> Result<RemoteSecret, Error> {
-        let at = format!(
-            "/vaults/{}/secrets/{}",
-            segment(vault_id)?,
-            segment(secret_id)?
-        );
-        let body = patch.body().map_err(|_| {
-            Error::new(
-                Class::Rejected,
-                None,
-                "the request could not be written as JSON",
-            )
-        })?;
-        let mut call =
+        let at = secret_path(vault_id, secret_id)?;
+        let body = patch.body().map_err(unwritable)?;
+        let call =
             Call::new(self, key, Method::Patch).carrying(!patch.is_empty(), patch.value.is_some());
-        let mut response = call.send(&at, Some(body)).await?;
-        let body = call.read(&mut response).await?;
-        let secret = RemoteSecret::parse(&body).map_err(|what| call.invalid(what))?;
-        if !secret.fits() {
-            return Err(call.invalid(UNFIT));
-        }
-        if secret.id != secret_id {
-            return Err(call.invalid("is about another secret than the one asked for"));
-        }
+        write(call, &at, body, |secret| {
+            let wanted = secret.id == secret_id;
+            wanted
+                .then_some(())
+                .ok_or("is about another secret than the one asked for")
+        })
+        .await
+    }
+
+    /// Creates a secret.
+    ///
+    /// # Errors
+    /// See [`Class`]; [`Class::NotFound`] says that there is no such vault, and
+    /// [`Error::status`] tells apart what is [`Class::Rejected`]. [`Error::maybe_applied`] says
+    /// whether it may have been created all the same.
+    pub async fn create_secret(
+        &self,
+        key: &ApiKey,
+        vault_id: &str,
+        new: &NewSecret,
+    ) -> Result<RemoteSecret, Error> {
+        let at = secrets_path(vault_id)?;
+        let body = new.body().map_err(unwritable)?;
+        let call = Call::new(self, key, Method::Post).carrying(true, true);
+        write(call, &at, body, |secret| {
+            if secret.env_key != new.env_key {
+                return Err("is about another env_key than the one asked for");
+            }
+            let usable = segment(&secret.id).map(|_| ());
+            usable.map_err(|_| "shows an id that is not made of 1 to 128 letters, digits, _ and -")
+        })
+        .await
+    }
+
+    /// Deletes a secret. What the answer's body says doesn't matter.
+    ///
+    /// # Errors
+    /// See [`Class`]; [`Class::NotFound`] says that it is gone already.
+    /// [`Error::maybe_applied`] says whether it may be gone all the same.
+    pub async fn delete_secret(
+        &self,
+        key: &ApiKey,
+        vault_id: &str,
+        secret_id: &str,
+    ) -> Result<(), Error> {
+        let at = secret_path(vault_id, secret_id)?;
+        let mut call = Call::new(self, key, Method::Delete).carrying(true, false);
+        call.send(&at, None).await?;
         call.succeeded();
-        Ok(secret)
+        Ok(())
     }
 
     async fn list(
@@ -171,6 +231,42 @@ impl Client {
 
 pub(super) const UNFIT: &str = "shows a secret with too many domains, too often, or with texts that are too long or not printable";
 const NO_SECRET: &str = "holds an element that is not a secret with id, env_key and updated_at";
+
+/// Sends what changes a secret, and reads what came of it. `expected` says what is wrong with a
+/// secret that is not the one that was to be changed.
+async fn write(
+    mut call: Call<'_>,
+    path: &str,
+    body: Bytes,
+    expected: impl FnOnce(&RemoteSecret) -> Result<(), &'static str>,
+) -> Result<RemoteSecret, Error> {
+    let mut response = call.send(path, Some(body)).await?;
+    let body = call.read(&mut response).await?;
+    let secret = RemoteSecret::parse(&body).map_err(|what| call.invalid(what))?;
+    if !secret.fits() {
+        return Err(call.invalid(UNFIT));
+    }
+    expected(&secret).map_err(|what| call.invalid(what))?;
+    call.succeeded();
+    Ok(secret)
+}
+
+fn unwritable(_: io::Error) -> Error {
+    Error::new(
+        Class::Rejected,
+        None,
+        "the request could not be written as JSON",
+    )
+}
+
+fn secrets_path(vault_id: &str) -> Result<String, Error> {
+    Ok(format!("/vaults/{}/secrets", segment(vault_id)?))
+}
+
+fn secret_path(vault_id: &str, secret_id: &str) -> Result<String, Error> {
+    let secrets = secrets_path(vault_id)?;
+    Ok(format!("{secrets}/{}", segment(secret_id)?))
+}
 
 /// An id as a segment of a path. Ids are opaque, yet nothing but these characters is sent: no id
 /// can reach another path.

@@ -125,12 +125,14 @@ impl<W: Clone + Eq + Hash> Gate<W> {
         }
     }
 
-    /// A slot for what can wait: only if the gate is open, nobody waits and a slot is free.
+    /// A slot for work that must never stand in anybody's way: only if the gate is open, nobody
+    /// waits or was promised a slot, and one is free. Whoever gets none is not kept, and comes
+    /// back in its own time.
     pub fn spare(self: &Arc<Self>, now: Instant) -> Option<Permit<W>> {
         let mut state = self.lock();
-        let closed = state.refused || state.closed_until.is_some_and(|until| until > now);
-        let wanted = !state.waiting.is_empty() || !state.promised.is_empty();
-        if closed || wanted || state.taken() >= self.limit {
+        let open = !state.refused && state.closed_until.is_none_or(|until| until <= now);
+        let idle = state.waiting.is_empty() && state.promised.is_empty();
+        if !(open && idle && state.in_flight < self.limit) {
             return None;
         }
         state.in_flight += 1;

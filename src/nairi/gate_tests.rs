@@ -1,5 +1,8 @@
 //! The laws of the gate.
 
+#[path = "gate_tests/spare.rs"]
+mod spare;
+
 use std::collections::{HashMap, VecDeque};
 
 use proptest::prelude::*;
@@ -215,6 +218,7 @@ fn a_throttled_gate_outlives_its_holders_and_others_do_not() {
 #[derive(Clone, Debug)]
 enum Step {
     Admit(u8),
+    Spare,
     Finish(usize),
     Throttle(u64),
     Refuse,
@@ -231,6 +235,7 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         8 => (0..12u8).prop_map(Step::Admit),
+        2 => Just(Step::Spare),
         5 => any::<usize>().prop_map(Step::Finish),
         1 => (0..20u64).prop_map(Step::Throttle),
         1 => Just(Step::Refuse),
@@ -321,6 +326,14 @@ impl Model {
             }
             Step::Finish(at) if !self.permits.is_empty() => {
                 drop(self.permits.swap_remove(at % self.permits.len()));
+            }
+            Step::Spare => {
+                if let Some(permit) = self.world.gate.spare(now) {
+                    assert!(!self.world.gate.is_closed(now));
+                    assert!(self.waiting.is_empty(), "in the way of those who wait");
+                    self.permits.push(permit);
+                    assert!(self.permits.len() <= self.limit, "over the limit");
+                }
             }
             Step::Throttle(seconds) => self.world.gate.throttle(Duration::from_secs(*seconds), now),
             Step::Refuse => drop(self.world.gate.refuse()),

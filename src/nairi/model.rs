@@ -1,9 +1,5 @@
-//! What goes over the wire.
+//! What comes back.
 
-use std::fmt;
-use std::io::{self, Write};
-
-use bytes::Bytes;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer};
 use zeroize::Zeroizing;
@@ -108,122 +104,12 @@ fn is_timestamp_like(text: &str) -> bool {
         && text.bytes().all(|b| b == b' ' || b.is_ascii_graphic())
 }
 
-/// The fields to change. An absent field is left out of the body; `null` is never sent.
-///
-/// Without any field the body is `{}`, the documented no-op, which reads the secret.
-#[derive(Clone, Default)]
-pub struct SecretPatch {
-    /// The new value.
-    pub value: Option<SecretString>,
-    /// The new domains. An empty list lifts every restriction.
-    pub allowed_domains: Option<Vec<String>>,
-}
-
-impl SecretPatch {
-    /// Whether nothing would change: the body is `{}`.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.value.is_none() && self.allowed_domains.is_none()
-    }
-
-    /// The body. Measured before it is written, so that no growing buffer leaves copies of the
-    /// value behind, and zeroed when the last reference to it goes.
-    pub(super) fn body(&self) -> io::Result<Bytes> {
-        let mut length = Length(0);
-        self.write(&mut length)?;
-        let mut body = Zeroizing::new(Vec::with_capacity(length.0));
-        self.write(&mut *body)?;
-        Ok(Bytes::from_owner(Body(body)))
-    }
-
-    fn write(&self, out: &mut impl Write) -> io::Result<()> {
-        let Self {
-            value,
-            allowed_domains,
-        } = self;
-        out.write_all(b"{")?;
-        if let Some(value) = value {
-            out.write_all(b"\"value\":")?;
-            serde_json::to_writer(&mut *out, value.expose_secret())?;
-        }
-        if let Some(domains) = allowed_domains {
-            if value.is_some() {
-                out.write_all(b",")?;
-            }
-            out.write_all(b"\"allowed_domains\":")?;
-            serde_json::to_writer(&mut *out, domains)?;
-        }
-        out.write_all(b"}")
-    }
-}
-
-impl fmt::Debug for SecretPatch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SecretPatch")
-            .field("value", &self.value.as_ref().map(|_| "[REDACTED]"))
-            .field("allowed_domains", &self.allowed_domains)
-            .finish()
-    }
-}
-
-struct Body(Zeroizing<Vec<u8>>);
-
-impl AsRef<[u8]> for Body {
-    fn as_ref(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-/// Counts what is written.
-struct Length(usize);
-
-impl Write for Length {
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.0 += buf.len();
-        Ok(buf.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
     use super::*;
-
-    fn patch(value: Option<&str>, domains: Option<&[&str]>) -> SecretPatch {
-        SecretPatch {
-            value: value.map(SecretString::from),
-            allowed_domains: domains.map(|all| all.iter().map(ToString::to_string).collect()),
-        }
-    }
-
-    #[test]
-    fn only_the_fields_to_change_are_in_the_body() {
-        for (patch, body) in [
-            (patch(None, None), "{}"),
-            (patch(Some("a\"\\\n"), None), r#"{"value":"a\"\\\n"}"#),
-            (patch(None, Some(&[])), r#"{"allowed_domains":[]}"#),
-            (
-                patch(Some("v"), Some(&["*.a.com", "b.com"])),
-                r#"{"value":"v","allowed_domains":["*.a.com","b.com"]}"#,
-            ),
-        ] {
-            assert_eq!(patch.body().expect("a body"), body);
-            assert_eq!(patch.is_empty(), body == "{}");
-        }
-    }
-
-    #[test]
-    fn a_value_is_never_printed() {
-        let shown = format!("{:?}", patch(Some("canary"), Some(&["a.com"])));
-        assert!(!shown.contains("canary"));
-        assert!(shown.contains("a.com"));
-    }
 
     const WHOLE: &str = r#"{"id":"sec_1","env_key":"A","allowed_domains":["a.com"],"created_at":"c","updated_at":"u"}"#;
 
@@ -321,27 +207,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn the_body_says_what_the_patch_says(
-            value in prop::option::of(".*"),
-            domains in prop::option::of(prop::collection::vec(".*", 0..4)),
-        ) {
-            let patch = SecretPatch {
-                value: value.clone().map(SecretString::from),
-                allowed_domains: domains.clone(),
-            };
-            let body = patch.body().expect("a body");
-            let mut expected = serde_json::Map::new();
-            expected.extend(value.map(|value| ("value".to_owned(), json!(value))));
-            expected.extend(domains.map(|all| ("allowed_domains".to_owned(), json!(all))));
-            let read: Value = serde_json::from_slice(&body).expect("JSON");
-            prop_assert_eq!(read, Value::Object(expected));
-            // The buffer had its final size from the start.
-            let mut length = Length(0);
-            patch.write(&mut length).expect("counted");
-            prop_assert_eq!(length.0, body.len());
-        }
-
         #[test]
         fn no_answer_panics(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = RemoteSecret::parse(&bytes);

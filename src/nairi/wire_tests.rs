@@ -1,11 +1,15 @@
 //! The client against a server that misbehaves in every way a server can.
 
 mod broken;
+mod creates;
+mod deletes;
 mod lists;
+mod log;
 mod server;
+mod statuses;
 
 use std::error::Error as _;
-use std::io::{self, Write};
+use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -50,6 +54,15 @@ impl Bench {
         self.client
             .patch_secret(&self.key, VAULT, SECRET, patch)
             .await
+    }
+
+    async fn create(&self) -> Result<RemoteSecret, Error> {
+        let new = new_secret();
+        self.client.create_secret(&self.key, VAULT, &new).await
+    }
+
+    async fn delete(&self) -> Result<(), Error> {
+        self.client.delete_secret(&self.key, VAULT, SECRET).await
     }
 
     async fn list(&self) -> Result<Vec<RemoteSecret>, Error> {
@@ -101,10 +114,26 @@ fn domains() -> SecretPatch {
     }
 }
 
+fn new_secret() -> NewSecret {
+    NewSecret {
+        env_key: "A".to_owned(),
+        value: SecretString::from(VALUE),
+        allowed_domains: vec!["a.com".to_owned()],
+    }
+}
+
 /// The error of a PATCH with a value; nothing of what was sent is in it.
 async fn failure(reply: Reply) -> (Error, Bench) {
+    failure_of(reply, async |bench| bench.patch(&value()).await).await
+}
+
+/// The error of one request; nothing of what was sent is in it.
+async fn failure_of<T: fmt::Debug>(
+    reply: Reply,
+    send: impl AsyncFnOnce(&Bench) -> Result<T, Error>,
+) -> (Error, Bench) {
     let bench = Bench::new(vec![reply]);
-    let error = bench.patch(&value()).await.expect_err("an error");
+    let error = send(&bench).await.expect_err("an error");
     assert_eq!(bench.server.requests().len(), 1, "sent once");
     assert_eq!(bench.codes().len(), 1, "observed once");
     assert_silent(&error);
@@ -129,6 +158,8 @@ fn the_calls_can_be_spawned() {
     let bench = Bench::new(vec![]);
     let patch = value();
     is_send(bench.patch(&patch));
+    is_send(bench.create());
+    is_send(bench.delete());
     is_send(bench.list());
     is_send(bench.client.list_vaults(&bench.key));
 }
@@ -199,6 +230,21 @@ async fn no_id_reaches_another_path() {
                 .list_secrets(&bench.key, bad, |_| {})
                 .await
                 .expect_err("refused"),
+            bench
+                .client
+                .create_secret(&bench.key, bad, &new_secret())
+                .await
+                .expect_err("refused"),
+            bench
+                .client
+                .delete_secret(&bench.key, bad, SECRET)
+                .await
+                .expect_err("refused"),
+            bench
+                .client
+                .delete_secret(&bench.key, VAULT, bad)
+                .await
+                .expect_err("refused"),
         ] {
             assert_eq!(error.class(), Class::Rejected);
             assert_eq!(error.status(), None);
@@ -207,39 +253,6 @@ async fn no_id_reaches_another_path() {
     }
     assert!(bench.server.requests().is_empty());
     assert!(bench.codes().is_empty());
-}
-
-#[tokio::test]
-async fn every_status_says_nothing_of_what_was_sent() {
-    let echo = format!("{{\"error\":\"echo {VALUE} {KEY}\",\"value\":\"{VALUE}\"}}");
-    let pause = Class::Throttled {
-        retry_after: Duration::from_secs(7),
-    };
-    for (status, class, maybe_applied, code) in [
-        (400, Class::Rejected, false, "400"),
-        (401, Class::Unauthorized, false, "401"),
-        (403, Class::Rejected, false, "403"),
-        (404, Class::NotFound, false, "404"),
-        (408, Class::Transient, true, "408"),
-        (409, Class::Rejected, false, "409"),
-        (413, Class::Rejected, false, "413"),
-        (418, Class::Rejected, false, "4xx"),
-        (422, Class::Rejected, false, "422"),
-        (429, pause, false, "429"),
-        (500, Class::Transient, true, "500"),
-        (503, pause, true, "503"),
-        (599, Class::Transient, true, "5xx"),
-        (201, Class::InvalidResponse, true, "2xx"),
-        (302, Class::InvalidResponse, true, "3xx"),
-        (999, Class::InvalidResponse, true, "error"),
-    ] {
-        let (error, bench) = failure(answer(status, "retry-after: 7\r\n", &echo)).await;
-        assert_eq!(error.class(), class, "{status}");
-        assert_eq!(error.status(), Some(status));
-        assert_eq!(error.maybe_applied(), maybe_applied, "{status}");
-        assert!(error.to_string().contains(&status.to_string()), "{error}");
-        assert_eq!(bench.codes(), [code]);
-    }
 }
 
 #[tokio::test]
@@ -280,70 +293,6 @@ async fn a_200_nobody_can_rely_on_is_no_success() {
         failure(raw(bad_utf8)).await.0.class(),
         Class::InvalidResponse
     );
-}
-
-#[tokio::test]
-async fn a_redirect_is_not_followed() {
-    let elsewhere = Server::new(vec![answer(200, "", GOOD)]);
-    for status in [301, 302, 303, 307, 308] {
-        let location = format!("location: {}/echo\r\n", elsewhere.url);
-        let (error, _) = failure(answer(status, &location, "")).await;
-        assert_eq!(error.class(), Class::InvalidResponse);
-        assert!(error.to_string().contains("--api-url"), "{error}");
-        assert!(error.maybe_applied());
-    }
-    assert!(elsewhere.requests().is_empty());
-}
-
-#[tokio::test]
-async fn only_the_documented_404_says_that_nothing_is_there() {
-    let json = "content-type: application/json\r\n";
-    let (error, _) = failure(answer(404, json, "{\"error\":\"not found\"}")).await;
-    assert_eq!(error.class(), Class::NotFound);
-    for (headers, body) in [
-        ("content-type: text/html\r\n", "<html>no such page</html>"),
-        (json, ""),
-        (json, "{\"message\":\"echo\"}"),
-        (json, "{\"error\":{\"code\":404}}"),
-        (json, "\"error\""),
-        (json, "{\"error\":\"cut"),
-    ] {
-        let (error, bench) = failure(answer(404, headers, body)).await;
-        assert_eq!(error.class(), Class::Transient, "{body}");
-        assert!(error.to_string().contains("not in the form"), "{error}");
-        assert!(!error.maybe_applied());
-        assert_eq!(bench.codes(), ["404"]);
-    }
-    let cut = "HTTP/1.1 404 X\r\ncontent-length: 99\r\n\r\n{\"error\":\"gone\"}";
-    assert_eq!(failure(raw(cut)).await.0.class(), Class::Transient);
-}
-
-#[tokio::test]
-async fn throttled_with_and_without_a_time() {
-    let seconds = |s| Class::Throttled {
-        retry_after: Duration::from_secs(s),
-    };
-    for (status, headers, class) in [
-        (429, "", seconds(10)),
-        (429, "retry-after: soon\r\n", seconds(10)),
-        (429, "retry-after: 0\r\n", seconds(1)),
-        (429, "retry-after: 100000\r\n", seconds(300)),
-        (
-            429,
-            "date: Sun, 06 Nov 1994 08:49:37 GMT\r\nretry-after: Sun, 06 Nov 1994 08:49:57 GMT\r\n",
-            seconds(20),
-        ),
-        (503, "", Class::Transient),
-        (503, "retry-after: soon\r\n", Class::Transient),
-        (503, "retry-after: 3\r\n", seconds(3)),
-        (500, "retry-after: 3\r\n", Class::Transient),
-    ] {
-        assert_eq!(
-            failure(answer(status, headers, "")).await.0.class(),
-            class,
-            "{status} {headers}"
-        );
-    }
 }
 
 #[tokio::test]
@@ -396,39 +345,4 @@ async fn reads_can_not_have_been_applied() {
             .expect_err("an error")
             .maybe_applied()
     );
-}
-
-/// Collects what is logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.0.lock().expect("a lock").extend_from_slice(buf);
-        Ok(buf.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-#[tokio::test]
-async fn the_deepest_log_level_shows_neither_key_nor_value() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_writer(move || writer.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
-    tracing::trace!("the log is on");
-    let echo = format!("{{\"error\":\"{VALUE} {KEY}\"}}");
-    let bench = Bench::new(vec![answer(200, "", GOOD), answer(400, "", &echo)]);
-    bench.patch(&value()).await.expect("a secret");
-    bench.patch(&value()).await.expect_err("an error");
-    let logged = log.0.lock().expect("a lock").clone();
-    let logged = String::from_utf8_lossy(&logged);
-    assert!(logged.contains("the log is on"));
-    assert!(!logged.contains(VALUE) && !logged.contains(KEY), "{logged}");
 }

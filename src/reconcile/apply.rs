@@ -1,4 +1,4 @@
-//! One PATCH: the request, the doubt while it is under way, and what its answer makes true.
+//! What is sent: the request, the doubt while it is under way, and what its answer makes true.
 
 use std::time::Instant;
 
@@ -9,7 +9,7 @@ use crate::{
     api::condition::whole_seconds,
     connections::Credential,
     context::Context,
-    nairi::{Error, RemoteSecret, SecretPatch, is_unrestricted, same_instant},
+    nairi::{Class, Error, NewSecret, RemoteSecret, SecretPatch, is_unrestricted, same_instant},
     reconcile::{
         fields::Fields,
         plan::Change,
@@ -49,8 +49,13 @@ pub struct Applied {
 }
 
 /// What is worth an event beside a change of `Ready`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Note {
+    /// The remote secret was created.
+    Created {
+        /// Its id.
+        secret_id: String,
+    },
     /// Somebody else's change was put right.
     DriftCorrected(Fields),
     /// A secret that was restricted may go anywhere now.
@@ -96,13 +101,8 @@ pub async fn patch(
     drop(body);
     ctx.ledger.asked(to.uid);
     let known = |text: &str| before.knows(allowed_domains, text);
-    let outcome = outcome.and_then(|answer| match &value {
-        Some((value, ..)) if answer.repeats(value, known) => Err(Error::repeats_the_value()),
-        _ if allowed_domains.is_some_and(|sent| lifts(&answer, sent)) => {
-            Err(Error::lifts_the_restriction())
-        }
-        _ => Ok(answer),
-    });
+    let value_sent = value.as_ref().map(|(value, ..)| *value);
+    let outcome = outcome.and_then(|answer| credible(answer, value_sent, allowed_domains, known));
     let answer = outcome.inspect_err(|error| {
         if !error.maybe_applied() {
             ctx.ledger.answered(to.uid, doubt);
@@ -136,12 +136,7 @@ pub async fn patch(
     {
         notes.push(Note::DomainsWidened);
     }
-    if value
-        .as_ref()
-        .is_some_and(|(value, ..)| value.expose_secret().ends_with('\n'))
-    {
-        notes.push(Note::TrailingNewline);
-    }
+    notes.extend(value_sent.and_then(trailing_newline));
     let (value_fingerprint, source_version) = value
         .map(|(_, fingerprint, version)| (fingerprint, version))
         .unzip();
@@ -161,8 +156,113 @@ pub async fn patch(
     })
 }
 
-fn lifts(answer: &RemoteSecret, sent: &[String]) -> bool {
-    is_unrestricted(&answer.allowed_domains) && !is_unrestricted(sent)
+/// An answer that repeats the value it was sent, or shows a restriction lifted that was sent, is an error.
+fn credible(
+    answer: RemoteSecret,
+    value: Option<&SecretString>,
+    allowed_domains: Option<&Vec<String>>,
+    known: impl Fn(&str) -> bool,
+) -> Result<RemoteSecret, Error> {
+    let lifts =
+        |sent: &Vec<String>| is_unrestricted(&answer.allowed_domains) && !is_unrestricted(sent);
+    if value.is_some_and(|value| answer.repeats(value, known)) {
+        return Err(Error::repeats_the_value());
+    }
+    if allowed_domains.is_some_and(lifts) {
+        return Err(Error::lifts_the_restriction());
+    }
+    Ok(answer)
+}
+
+fn trailing_newline(value: &SecretString) -> Option<Note> {
+    let ends_with_one = value.expose_secret().ends_with('\n');
+    ends_with_one.then_some(Note::TrailingNewline)
+}
+
+/// A secret that is to be created.
+pub struct Creation<'a> {
+    /// Its environment key.
+    pub env_key: String,
+    /// Its value.
+    pub value: &'a SecretString,
+    /// The version of the Secret the value is from.
+    pub source_version: String,
+    /// Its domains.
+    pub allowed_domains: Vec<String>,
+}
+
+/// Creates a secret; `fingerprint` is that of its value, once its id is known.
+///
+/// # Errors
+/// The failed request. The secret may have been created all the same: a list tells.
+pub async fn create(
+    ctx: &Context,
+    to: Request<'_>,
+    creation: Creation<'_>,
+    fingerprint: impl FnOnce(&str) -> String,
+) -> Result<Applied, Error> {
+    let Creation {
+        env_key,
+        value,
+        source_version,
+        allowed_domains,
+    } = creation;
+    let body = NewSecret {
+        env_key: env_key.clone(),
+        value: value.clone(),
+        allowed_domains: allowed_domains.clone(),
+    };
+    let outcome = (ctx.nairi)
+        .create_secret(&to.credential.key, to.vault_id, &body)
+        .await;
+    drop(body);
+    ctx.ledger.asked(to.uid);
+    let known = |text: &str| {
+        let mut domains = allowed_domains.iter();
+        text == env_key || domains.any(|domain| text.eq_ignore_ascii_case(domain))
+    };
+    let answer = outcome
+        .and_then(|answer| credible(answer, Some(value), Some(&allowed_domains), known))
+        .inspect_err(|error| ctx.connections.heed(to.credential, error))?;
+    ctx.ledger.answered(to.uid, Fields::NONE);
+    ctx.ledger.unbound(to.uid, false);
+    ctx.metrics.patched(Fields::ALL, to.due.elapsed());
+    let mut notes = vec![Note::Created {
+        secret_id: answer.id.clone(),
+    }];
+    notes.extend(trailing_newline(value));
+    let sent = Sent {
+        fields: Fields::ALL,
+        value_fingerprint: Some(fingerprint(&answer.id)),
+        source_version: Some(source_version),
+        at: whole_seconds(Timestamp::now()),
+        leaves: None,
+        allowed_domains: Some(allowed_domains),
+    };
+    let confirmed = Confirmed::found(&answer, None).after_patch(&answer, &sent);
+    Ok(Applied {
+        answer,
+        confirmed,
+        notes,
+    })
+}
+
+/// Deletes a secret. One that is not there counts as deleted.
+///
+/// # Errors
+/// The failed request.
+pub async fn delete(ctx: &Context, to: Request<'_>, secret_id: &str) -> Result<(), Error> {
+    let outcome = (ctx.nairi)
+        .delete_secret(&to.credential.key, to.vault_id, secret_id)
+        .await
+        .inspect_err(|error| ctx.connections.heed(to.credential, error));
+    match outcome {
+        // Only the documented form of a 404 is of this class.
+        Err(error) if error.class() == Class::NotFound => {}
+        outcome => outcome?,
+    }
+    ctx.vaults.gone(to.credential, to.vault_id, secret_id);
+    Ok(())
 }
 
 /// Asks for the secret's present state by the documented no-op, `PATCH {}`.

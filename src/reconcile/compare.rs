@@ -111,6 +111,8 @@ pub fn believed(entry: &Entry, generation: Option<i64>, bound: Option<&Confirmed
     } = hint;
     let same = match (remote, bound) {
         (Remote::Listed(secret), Some(bound)) => secret.id == bound.secret_id,
+        // Before anything is created the vault is looked at once more.
+        (Remote::Absent, None) => false,
         _ => true,
     };
     let answered_since = entry.asked.is_some_and(|asked| asked > *began);

@@ -20,10 +20,11 @@ use crate::{
         verdict::{Refusal, Retry, Verdict},
     },
     source::brief,
+    sync_request,
 };
 
 /// How soon a status write that met a newer object is tried again: the watch brings that object in a moment.
-const AFTER_CONFLICT: Duration = Duration::from_millis(200);
+pub(super) const AFTER_CONFLICT: Duration = Duration::from_millis(200);
 
 /// Over how long the objects are spread that wait for the same moment.
 const SPREAD: Duration = Duration::from_secs(1);
@@ -47,12 +48,16 @@ pub(super) async fn conclude(
     if unbinds || matches!(verdict, Verdict::Synced(_) | Verdict::Drifted { .. }) {
         ctx.ledger.unbound(uid, false);
     }
-    if let Some(updated_at) = previous.updated_at.as_ref().filter(|_| unbinds) {
+    if let Verdict::Blocked { refusal, .. } = verdict
+        && refusal.reason == Reason::RemoteNotFound
+        && let Some(updated_at) = &previous.updated_at
+    {
         // A list that shows the secret as it was lags behind.
         ctx.ledger.outdated(uid, updated_at);
     }
     if matches!(verdict, Verdict::Synced(_) | Verdict::Drifted { .. }) {
         ctx.ledger.settled(uid);
+        ctx.ledger.refused_creation(uid, None);
     }
     let now = Timestamp::now();
     let contended = contention::until(&ctx.ledger.entry(uid).corrections, previous, now);
@@ -60,6 +65,7 @@ pub(super) async fn conclude(
     let Some(next) = status::next(
         previous,
         object.metadata.generation,
+        sync_request::of(object),
         verdict,
         contended.is_some(),
         now,
@@ -170,7 +176,7 @@ fn next_action(
     contended: Option<Duration>,
 ) -> Action {
     let retry = match verdict {
-        Verdict::Waiting | Verdict::Outdated => return Action::await_change(),
+        Verdict::Waiting | Verdict::Outdated | Verdict::Released => return Action::await_change(),
         Verdict::Unchecked(retry) => *retry,
         Verdict::Synced(_) | Verdict::Drifted { .. } | Verdict::Suspended => Retry::OnChange,
         Verdict::Blocked { refusal, .. } => refusal.retry,
@@ -249,6 +255,10 @@ async fn announce(
 async fn publish_notes(ctx: &Context, object: &VaultSecret, notes: &[Note]) {
     for note in notes {
         let (type_, reason, message) = match note {
+            Note::Created { secret_id } => {
+                let message = format!("Created the secret in Nairi: {secret_id}.");
+                (EventType::Normal, "Created", message)
+            }
             Note::DriftCorrected(fields) => {
                 let names: Vec<_> = fields
                     .names()
@@ -277,7 +287,7 @@ async fn publish_notes(ctx: &Context, object: &VaultSecret, notes: &[Note]) {
             message
         );
         ctx.events
-            .publish(object.object_ref(&()), type_, reason, "Patch", &message)
+            .publish(object.object_ref(&()), type_, reason, "Send", &message)
             .await;
     }
 }

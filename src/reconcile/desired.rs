@@ -3,13 +3,15 @@
 //! Pure. The API server's validation has said no to most of this before; it is checked again because
 //! an object may be older than the rule, and a restriction must never widen by accident.
 
+use std::fmt::Display;
+
 use secrecy::SecretString;
 use zeroize::Zeroize as _;
 
 use crate::{
-    api::{DriftPolicy, Reason, VaultSecretSpec},
+    api::{CreationPolicy, DeletionPolicy, DriftPolicy, Reason, VaultSecretSpec},
     nairi::{RemoteSecret, is_unrestricted},
-    reconcile::verdict::Refusal,
+    reconcile::{templated, verdict::Refusal},
 };
 
 /// The declared state of one remote secret.
@@ -23,6 +25,10 @@ pub struct Desired {
     pub allowed_domains: Option<Vec<String>>,
     /// What to do about somebody else's change.
     pub drift_policy: DriftPolicy,
+    /// Whether the secret is created where the vault has none of that environment key.
+    pub creation_policy: CreationPolicy,
+    /// Whether the secret goes with the object.
+    pub deletion_policy: DeletionPolicy,
 }
 
 /// How a VaultSecret names its remote secret: by id, by environment key, or by both.
@@ -86,12 +92,12 @@ impl Desired {
     pub fn from_spec(spec: &VaultSecretSpec) -> Result<Self, Refusal> {
         let value = match &spec.value_from {
             None => Value::Unmanaged,
-            Some(source) if source.secret_key_ref.is_some() => Value::Unread,
-            Some(_) => {
-                return Err(Refusal::new(
-                    Reason::InvalidTemplate,
-                    "valueFrom.template is not available in this version: use valueFrom.secretKeyRef.",
-                ));
+            Some(source) => {
+                // One that can't be rendered is refused without a look at the Secret.
+                if let Some(template) = &source.template {
+                    templated::parse(template)?;
+                }
+                Value::Unread
             }
         };
         if let Some(domains) = &spec.allowed_domains {
@@ -117,22 +123,20 @@ impl Desired {
             value,
             allowed_domains: spec.allowed_domains.clone(),
             drift_policy: spec.drift_policy,
+            creation_policy: spec.creation_policy,
+            deletion_policy: spec.deletion_policy,
         })
     }
 }
 
-/// Turns the bytes of a Secret's key into a value that Nairi can store; `bytes` are zeroed if refused.
+/// Turns the bytes of a Secret's key, or of a template over it, into a value that Nairi can store; `bytes` are zeroed
+/// if refused. `origin` begins the sentence that says why.
 ///
 /// # Errors
 /// `InvalidValue` for an empty value, one that is not UTF-8, or one with a NUL: the API takes a JSON
 /// string, and programs read the secret as an environment variable, which ends at a NUL.
-pub fn value(bytes: Vec<u8>, secret: &str, key: &str) -> Result<SecretString, Refusal> {
-    let refuse = |what: &str| {
-        Refusal::new(
-            Reason::InvalidValue,
-            format!("Key {key:?} of Secret {secret:?} {what}"),
-        )
-    };
+pub fn value(bytes: Vec<u8>, origin: &impl Display) -> Result<SecretString, Refusal> {
+    let refuse = |what: &str| Refusal::new(Reason::InvalidValue, format!("{origin} {what}"));
     if bytes.is_empty() {
         return Err(refuse("is empty: give it a value."));
     }

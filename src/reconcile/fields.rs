@@ -20,6 +20,12 @@ impl Fields {
         allowed_domains: false,
     };
 
+    /// Both fields.
+    pub const ALL: Self = Self {
+        value: true,
+        allowed_domains: true,
+    };
+
     /// Whether the set is empty.
     #[must_use]
     pub fn is_empty(self) -> bool {

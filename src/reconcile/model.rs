@@ -16,13 +16,13 @@ use super::{
     fields::Fields,
     observe,
     pass::MOST_STEPS,
-    plan::{Change, Observed, Plan, Remote, plan},
+    plan::{Change, Claim, Observed, Plan, Remote, plan},
     record::{Confirmed, Sent},
     status::next,
     verdict::{Refusal, Retry, Verdict},
 };
 use crate::{
-    api::{Reason, VaultSecretStatus},
+    api::{FINALIZER, Reason, VaultSecretStatus},
     nairi::same_instant,
     vaults,
 };
@@ -81,6 +81,8 @@ fn brief(plan: &Plan) -> String {
             format!("{} {:?}", confirmed.updated_at, confirmed.allowed_domains),
         ),
         Plan::Refuse(refusal) => ("refuse", refusal.message.clone()),
+        Plan::Hold => ("hold", String::new()),
+        Plan::Create { .. } => ("create", String::new()),
     };
     format!("  {name} {what}")
 }
@@ -105,6 +107,7 @@ impl Run<'_> {
             &entry,
             Some(&source),
         );
+        observed.claim = Claim::Held;
         for step in 1..=MOST_STEPS {
             self.steps = step;
             let plan = plan(&desired, &observed);
@@ -129,6 +132,11 @@ impl Run<'_> {
                     });
                 }
                 Plan::Refuse(refusal) => return Err(refusal.verdict()),
+                Plan::Hold => {
+                    self.world.object.metadata.finalizers = Some(vec![FINALIZER.to_owned()]);
+                    observed.held = true;
+                }
+                Plan::Create { .. } => panic!("no object here asks for it"),
                 Plan::ReadSource => {
                     let value = self.world.source_value();
                     self.read = Some(self.world.source_version());

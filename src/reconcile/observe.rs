@@ -10,10 +10,12 @@ use crate::{
     reconcile::{
         compare,
         desired::{Desired, Target},
-        plan::{Evidence, Observed},
+        finalizer,
+        plan::{Claim, Evidence, Observed},
         record::Confirmed,
         status::ready_reason,
     },
+    sync_request,
 };
 
 /// The record in `status` of the secret that `target` names, if the object is bound to that.
@@ -59,6 +61,11 @@ pub fn recorded(
         stale: changed || entry.uncertain.value || status.value_fingerprint.is_none(),
         unwatched: changed && !entry.watched,
         uncertain: entry.uncertain,
+        forced: sync_request::is_pending(object, status),
+        // The registry of claims says where it stands.
+        claim: Claim::Unproven,
+        held: finalizer::is_set(object),
+        refused_creation: entry.refused_creation.clone(),
         confirmed,
     }
 }

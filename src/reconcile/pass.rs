@@ -1,5 +1,10 @@
 //! One pass: asks `plan` for the next step and takes it, until nothing is left to do.
 
+mod claim;
+mod create;
+mod hold;
+mod part;
+
 use std::time::Instant;
 
 use kube_runtime::reflector::ObjectRef;
@@ -8,16 +13,17 @@ use secrecy::SecretString;
 use super::{
     apply::{self, Content, Note, Request},
     desired::{Desired, Target, Value},
-    failure,
+    dry_run, failure,
     fields::Fields,
     observe,
-    plan::{self, Change, Observed, Plan, Remote},
+    plan::{self, Change, Claim, Observed, Plan, Remote},
     record::Confirmed,
     resolve, status,
     verdict::{Refusal, Retry, Verdict},
 };
 use crate::{
     api::{Reason, VaultSecret, VaultSecretStatus},
+    claims::Subject,
     connections::{ConnectionId, Credential},
     context::Context,
     ledger::Entry,
@@ -46,23 +52,40 @@ pub(super) struct Pass<'a> {
 
 impl Pass<'_> {
     pub(super) async fn run(&mut self, status: &VaultSecretStatus) -> Verdict {
-        if self.object.spec.suspend {
-            return Verdict::Suspended;
+        let (Ok(verdict) | Err(verdict)) = self.steps(status).await;
+        if self.ctx.settings.dry_run {
+            return dry_run::unrecorded(verdict, status);
         }
-        match self.steps(status).await {
-            Ok(verdict) | Err(verdict) => verdict,
-        }
+        verdict
     }
 
     async fn steps(&mut self, status: &VaultSecretStatus) -> Result<Verdict, Verdict> {
         let (ctx, object) = (self.ctx, self.object);
-        let connection = resolve::permitted(&ctx.stores, object).map_err(Refusal::verdict)?;
+        let permitted = resolve::permitted(&ctx.stores, object);
+        ctx.claims.permitted(self.uid, permitted.is_ok());
+        if permitted.is_err() {
+            ctx.ledger.unwatched(self.uid);
+        }
+        self.let_go_of_what_stays(status).await?;
+        if object.spec.suspend {
+            return Ok(Verdict::Suspended);
+        }
+        let connection = permitted.map_err(Refusal::verdict)?;
         let mut desired = Desired::from_spec(&object.spec).map_err(Refusal::verdict)?;
         let source = ctx.stores.source_version(object);
         let mut observed =
             observe::recorded(object, &desired, status, self.entry, source.as_deref());
+        if ctx.settings.dry_run {
+            dry_run::begin(&mut observed, status);
+        }
+        // What the vault's list showed.
+        self.shown(&desired, &observed);
         for _ in 0..MOST_STEPS {
-            match plan::plan(&desired, &observed) {
+            observed.claim = self.claim();
+            let step = plan::plan(&desired, &observed);
+            self.unless_dry_run(&step, &connection)?;
+            let requested = observed.requested(&desired);
+            match step {
                 Plan::Settled(confirmed) => {
                     return Ok(Verdict::Synced(self.settle(confirmed, status)));
                 }
@@ -77,24 +100,41 @@ impl Pass<'_> {
                         pending,
                     });
                 }
-                Plan::Refuse(refusal) => return Err(self.blocked(refusal, Fields::NONE)),
+                Plan::Refuse(refusal) => {
+                    ctx.ledger.refused_creation(self.uid, None);
+                    return Err(self.blocked(refusal, Fields::NONE));
+                }
+                Plan::Hold => {
+                    self.hold(status, true)
+                        .await
+                        .map_err(|verdict| self.unless_in_sync(status, requested, verdict))?;
+                    observed.held = true;
+                }
                 Plan::ReadSource => {
                     let value = self.read_source(&connection).await?;
                     observed.evidence =
                         observe::evidence(&ctx.fingerprints, object, &observed, &value);
                     desired.value = Value::Read(value);
                 }
+                Plan::Look | Plan::ReadRemote { .. } if ctx.settings.dry_run => {
+                    let listed = self
+                        .look(&connection, &desired, &observed)
+                        .map_err(|verdict| self.unless_in_sync(status, requested, verdict))?;
+                    dry_run::saw(&mut observed, &desired, listed);
+                    self.shown(&desired, &observed);
+                }
                 Plan::Look => {
                     observed.remote = self
                         .look(&connection, &desired, &observed)
-                        .map_err(|verdict| self.unless_in_sync(status, verdict))?;
+                        .map_err(|verdict| self.unless_in_sync(status, requested, verdict))?;
+                    self.shown(&desired, &observed);
                 }
                 Plan::ReadRemote { secret_id } => {
                     let answer = self
                         .read_remote(&connection, &secret_id)
                         .await
                         .and_then(|answer| self.unrepeated(answer, &desired, &observed))
-                        .map_err(|verdict| self.unless_in_sync(status, verdict))?;
+                        .map_err(|verdict| self.unless_in_sync(status, requested, verdict))?;
                     if let Remote::Listed(listed) = &observed.remote
                         && !same_instant(&listed.updated_at, &answer.updated_at)
                     {
@@ -103,6 +143,20 @@ impl Pass<'_> {
                     if observed.saw(&desired, answer) {
                         self.confirmed.clone_from(&observed.confirmed);
                     }
+                    self.shown(&desired, &observed);
+                }
+                Plan::Create {
+                    env_key,
+                    allowed_domains,
+                } => {
+                    self.create(
+                        &connection,
+                        &desired,
+                        &mut observed,
+                        env_key,
+                        allowed_domains,
+                    )
+                    .await?;
                 }
                 Plan::Patch(change) => {
                     self.patch(&connection, &desired, &mut observed, change)
@@ -116,6 +170,20 @@ impl Pass<'_> {
             Refusal::new(Reason::ApiUnavailable, message).retried(Retry::Backoff),
             Fields::NONE,
         ))
+    }
+
+    /// Every step is shown here before it is taken: one that would change anything in Nairi ends a dry run.
+    fn unless_dry_run(&mut self, step: &Plan, connection: &ConnectionId) -> Result<(), Verdict> {
+        if !self.ctx.settings.dry_run {
+            return Ok(());
+        }
+        let Some((pending, verdict)) = dry_run::instead(step, self.ctx.settings.resync_interval)
+        else {
+            return Ok(());
+        };
+        self.admitted(connection, pending)?;
+        self.current()?;
+        Err(verdict)
     }
 
     /// Reads the value. An open gate whose slots are all taken is waited for first, so that the value is
@@ -204,6 +272,10 @@ impl Pass<'_> {
     ) -> Result<(), Verdict> {
         let fields = change.fields;
         let credential = self.admitted(connection, fields)?;
+        let _turn = self.turn(Subject::Secret {
+            vault_id: desired.target.vault_id.clone(),
+            secret_id: change.secret_id.clone(),
+        })?;
         self.current()?;
         let value = match (&desired.value, &self.read) {
             (Value::Read(value), Some(version)) => {
@@ -240,6 +312,7 @@ impl Pass<'_> {
     /// once; one that was named by its id has to be named anew, or come back.
     fn gone(&self, credential: &Credential, secret_id: &str) -> Verdict {
         (self.ctx.vaults).gone(credential, &self.object.spec.vault_id, secret_id);
+        self.ctx.claims.lapse(self.uid);
         if self.object.spec.secret_id.is_none() && !self.entry.unbound {
             self.ctx.ledger.unbound(self.uid, true);
             self.ctx.queues.objects.wake(self.key.clone());
@@ -282,7 +355,8 @@ impl Pass<'_> {
         }
     }
 
-    /// Checks, right before something is sent, that the object is still the one we decided for, and permitted.
+    /// Checks, right before something is sent, that the object is still the one we decided for, permitted, and not
+    /// behind an older claimant.
     fn current(&self) -> Result<(), Verdict> {
         let now = self.ctx.stores.objects.get(self.key);
         let same = now.is_some_and(|now| {
@@ -291,6 +365,7 @@ impl Pass<'_> {
                 && then.generation == now_meta.generation
                 && now_meta.deletion_timestamp.is_none()
                 && resolve::permitted(&self.ctx.stores, &now).is_ok()
+                && !matches!(self.claim(), Claim::Lost { .. })
         });
         if same { Ok(()) } else { Err(Verdict::Outdated) }
     }
@@ -309,9 +384,24 @@ impl Pass<'_> {
         confirmed
     }
 
-    /// A question that could not be asked or answered makes nothing of an object that was in sync.
-    fn unless_in_sync(&self, status: &VaultSecretStatus, verdict: Verdict) -> Verdict {
+    /// A question that could not be asked or answered makes nothing of an object that was in sync, unless somebody
+    /// waits for what was `requested`.
+    fn unless_in_sync(
+        &self,
+        status: &VaultSecretStatus,
+        requested: Fields,
+        verdict: Verdict,
+    ) -> Verdict {
         match verdict {
+            Verdict::Blocked {
+                refusal,
+                pending,
+                confirmed,
+            } if !requested.is_empty() => Verdict::Blocked {
+                refusal,
+                pending: pending | requested,
+                confirmed,
+            },
             Verdict::Blocked {
                 refusal,
                 pending: _,

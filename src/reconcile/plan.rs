@@ -4,11 +4,13 @@
 //! difference is our own change, and is always sent), and what the remote shows against what the API last
 //! confirmed to us (a difference there alone is drift, and `driftPolicy` decides).
 
+pub mod parting;
+
 use crate::{
-    api::{Drift, DriftPolicy, Reason},
+    api::{CreationPolicy, DeletionPolicy, Drift, DriftPolicy, Reason},
     nairi::{RemoteSecret, same_domains, same_instant},
     reconcile::{
-        desired::{Desired, Target},
+        desired::{Desired, Target, Value},
         fields::Fields,
         record::Confirmed,
         verdict::Refusal,
@@ -30,6 +32,28 @@ pub struct Observed {
     pub unwatched: bool,
     /// Fields of earlier PATCHes whose answers were lost.
     pub uncertain: Fields,
+    /// Whether all that is managed is to be sent once, whatever is known: somebody asked for it.
+    pub forced: bool,
+    /// Where the object stands among those that mean the same remote secret.
+    pub claim: Claim,
+    /// Whether our finalizer is set.
+    pub held: bool,
+    /// Why the secret could not be created a moment ago: perhaps because somebody else had done it.
+    pub refused_creation: Option<Refusal>,
+}
+
+/// Where an object stands among those that mean the same remote secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// The API has not shown it the secret through its connection.
+    Unproven,
+    /// The secret is its own.
+    Held,
+    /// An older object has it: of this name, where it is in the same namespace.
+    Lost {
+        /// The older object's name.
+        to: Option<String>,
+    },
 }
 
 impl Observed {
@@ -55,8 +79,19 @@ impl Observed {
         }
         self.uncertain = self.uncertain - fields;
         self.stale = false;
+        self.forced = false;
         self.remote = Remote::Seen(answer);
         self.confirmed = Some(confirmed);
+    }
+
+    /// What somebody asked to be sent, and was not so far.
+    #[must_use]
+    pub fn requested(&self, desired: &Desired) -> Fields {
+        if self.forced {
+            managed(desired)
+        } else {
+            Fields::NONE
+        }
     }
 }
 
@@ -100,6 +135,15 @@ pub enum Plan {
         /// The secret's id.
         secret_id: String,
     },
+    /// Set the finalizer.
+    Hold,
+    /// Create the secret.
+    Create {
+        /// Its environment key.
+        env_key: String,
+        /// Its domains: nothing is created without.
+        allowed_domains: Vec<String>,
+    },
     /// Send these fields.
     Patch(Change),
     /// Leave somebody else's change in place and say so.
@@ -137,11 +181,20 @@ pub struct Change {
 /// Decides the next step.
 #[must_use]
 pub fn plan(desired: &Desired, observed: &Observed) -> Plan {
+    if let Claim::Lost { to } = &observed.claim {
+        return Plan::Refuse(conflict(&desired.target, to.as_deref()));
+    }
+    if desired.deletion_policy == DeletionPolicy::Delete && !observed.held {
+        return Plan::Hold;
+    }
     let seen = match (&observed.remote, &observed.confirmed) {
         (Remote::Unasked, _) => None,
         (Remote::Seen(secret), _) if desired.target.contradicts(secret) => {
             let renamed = Remote::Mismatch(secret.env_key.clone());
             return Plan::Refuse(not_found(&desired.target, &renamed));
+        }
+        (Remote::Absent, None) if desired.creation_policy == CreationPolicy::IfMissing => {
+            return creation(desired, observed);
         }
         (Remote::Listed(secret) | Remote::Seen(secret), _) => Some(secret),
         // A list is weak evidence: a bound id is asked itself before it counts as gone, or as another's.
@@ -150,20 +203,49 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Plan {
         (missing, _) => return Plan::Refuse(not_found(&desired.target, missing)),
     };
     match (&observed.confirmed, seen) {
+        // Another connection than the one it was found through has to show it first.
+        (Some(_), None) if observed.claim == Claim::Unproven => Plan::Look,
         (Some(confirmed), seen) => bound(desired, observed, confirmed, seen),
         (None, Some(secret)) => found(desired, observed, secret),
         (None, None) => Plan::Look,
     }
 }
 
+/// A vault that was shown to have no such secret.
+fn creation(desired: &Desired, observed: &Observed) -> Plan {
+    if let Some(refusal) = &observed.refused_creation {
+        return Plan::Refuse(refusal.clone());
+    }
+    let Desired {
+        target,
+        value,
+        allowed_domains,
+        drift_policy: _,
+        creation_policy: _,
+        deletion_policy: _,
+    } = desired;
+    match (value, &target.env_key, allowed_domains) {
+        (Value::Unread, Some(_), Some(_)) => Plan::ReadSource,
+        (Value::Read(_), Some(env_key), Some(allowed_domains)) => Plan::Create {
+            env_key: env_key.clone(),
+            allowed_domains: allowed_domains.clone(),
+        },
+        // The API server admits none of these.
+        _ => Plan::Refuse(not_found(target, &Remote::Absent)),
+    }
+}
+
 /// The first sync of a secret that was just found: its value is unknown, so it is sent; its domains are
-/// known, so they go along only if they differ, or if a lost PATCH may have changed them since they were seen.
+/// known, so they go along only if they differ, if a lost PATCH may have changed them since they were seen, or if
+/// somebody asked for it.
 fn found(desired: &Desired, observed: &Observed, secret: &RemoteSecret) -> Plan {
     let Desired {
         target: _,
         value,
         allowed_domains,
         drift_policy: _,
+        creation_policy: _,
+        deletion_policy: _,
     } = desired;
     let Observed {
         confirmed: _,
@@ -172,6 +254,10 @@ fn found(desired: &Desired, observed: &Observed, secret: &RemoteSecret) -> Plan 
         stale: _,
         unwatched: _,
         uncertain,
+        forced: _,
+        claim: _,
+        held: _,
+        refused_creation: _,
     } = observed;
     if value.is_managed() && *evidence == Evidence::NotRead {
         return Plan::ReadSource;
@@ -181,7 +267,8 @@ fn found(desired: &Desired, observed: &Observed, secret: &RemoteSecret) -> Plan 
         allowed_domains: allowed_domains
             .as_ref()
             .is_some_and(|domains| !same_domains(domains, &secret.allowed_domains)),
-    } | (*uncertain & managed(desired));
+    } | (*uncertain & managed(desired))
+        | observed.requested(desired);
     let adopted = allowed_domains.as_ref().filter(|_| !fields.allowed_domains);
     let before = Confirmed::found(secret, adopted);
     if fields.is_empty() {
@@ -209,6 +296,8 @@ fn bound(
         value: _,
         allowed_domains,
         drift_policy,
+        creation_policy: _,
+        deletion_policy: _,
     } = desired;
     let Observed {
         confirmed: _,
@@ -217,10 +306,14 @@ fn bound(
         stale,
         unwatched,
         uncertain,
+        forced,
+        claim: _,
+        held: _,
+        refused_creation: _,
     } = observed;
     let managed = managed(desired);
     let read = *evidence != Evidence::NotRead;
-    if managed.value && !read && *stale {
+    if managed.value && !read && (*stale || *forced) {
         return Plan::ReadSource;
     }
     // Domains that were not managed until now are compared with what is there, once that was seen.
@@ -247,6 +340,9 @@ fn bound(
         DriftPolicy::Correct => (own | foreign, Fields::NONE),
         DriftPolicy::Report => (own, foreign - own),
     };
+    // Under either policy: who asks for a sync wants the declared state put back.
+    let requested = observed.requested(desired);
+    let (send, left) = (send | requested, left - requested);
     let foreign_updated_at = drift.updated_at.clone();
     let leaves = keep(drift, left);
     if send.value && !read {
@@ -254,7 +350,7 @@ fn bound(
     }
     if !send.is_empty() {
         let hides_a_foreign_write = managed.value && !send.value && !answered;
-        if hides_a_foreign_write {
+        if hides_a_foreign_write || (*forced && !answered) {
             return confirmed.ask();
         }
         return Plan::Patch(Change {
@@ -301,7 +397,8 @@ fn keep(drift: Drift, fields: Fields) -> Option<Drift> {
     (kept != Drift::default()).then_some(kept)
 }
 
-fn managed(desired: &Desired) -> Fields {
+/// The fields that are managed here.
+pub(super) fn managed(desired: &Desired) -> Fields {
     Fields {
         value: desired.value.is_managed(),
         allowed_domains: desired.allowed_domains.is_some(),
@@ -371,6 +468,25 @@ fn settled(
         }
     }
     record
+}
+
+/// The refusal of an object whose remote secret an older one has. Others are named in the same namespace only.
+fn conflict(target: &Target, to: Option<&str>) -> Refusal {
+    let Target {
+        vault_id,
+        secret_id,
+        env_key,
+    } = target;
+    let which = env_key.as_ref().or(secret_id.as_ref());
+    let which = which.map_or("", String::as_str);
+    let whose = to.map_or_else(
+        || "An older VaultSecret in another namespace".to_owned(),
+        |name| format!("The older VaultSecret {name:?}"),
+    );
+    let message = format!(
+        "{whose} keeps the secret {which} of vault {vault_id}: delete one of the two, or correct what this one names; this one takes over as soon as the other gives the secret up."
+    );
+    Refusal::new(Reason::Conflict, message).unbound()
 }
 
 /// The refusal of a secret that is not to be found as `target` names it.

@@ -6,12 +6,12 @@ use kube_runtime::reflector::ObjectRef;
 use secrecy::SecretString;
 
 use crate::{
-    api::{Reason, VaultSecret},
+    api::{Reason, SecretKeyRef, Template, ValueFrom, VaultSecret},
     connections::{ConnectionId, Credential, Known},
     context::Context,
     grants,
     reconcile::{
-        desired,
+        desired, templated,
         verdict::{Refusal, Retry, Verdict},
     },
     source::{self, KeyOf},
@@ -76,44 +76,80 @@ pub fn credential(ctx: &Context, id: &ConnectionId) -> Result<Credential, Verdic
     }
 }
 
-/// Reads the value of `object` from its Secret: the value, and the Secret's version.
+/// Reads the value of `object` from its Secret, or makes it of the Secret's keys: the value, and the Secret's version.
 ///
 /// # Errors
 /// A sentence that names the Secret and the key, never their content.
 pub async fn value(ctx: &Context, object: &VaultSecret) -> Result<(SecretString, String), Refusal> {
     let namespace = object.namespace().unwrap_or_default();
-    let Some(reference) = object
-        .spec
-        .value_from
-        .as_ref()
-        .and_then(|from| from.secret_key_ref.as_ref())
-    else {
-        return Err(Refusal::new(
+    match &object.spec.value_from {
+        Some(ValueFrom {
+            template: Some(template),
+            ..
+        }) => by_template(ctx, &namespace, template).await,
+        Some(ValueFrom {
+            secret_key_ref: Some(reference),
+            ..
+        }) => by_key(ctx, &namespace, reference).await,
+        _ => Err(Refusal::new(
             Reason::SourceNotFound,
-            "spec.valueFrom names no Secret: set secretKeyRef.",
-        ));
-    };
-    let (name, key) = (&reference.name, &reference.key);
+            "spec.valueFrom names no Secret: set secretKeyRef or template.",
+        )),
+    }
+}
+
+async fn by_key(
+    ctx: &Context,
+    namespace: &str,
+    SecretKeyRef { name, key }: &SecretKeyRef,
+) -> Result<(SecretString, String), Refusal> {
     let of = KeyOf {
-        namespace: &namespace,
+        namespace,
         name,
         key,
     };
-    let content = source::read(&ctx.client, of, ctx.settings.kube_timeout).await.map_err(|error| match error {
-        source::Error::NotFound => Refusal::new(
-            Reason::SourceNotFound,
-            format!("Secret {name:?} does not exist in this namespace: create it, or correct spec.valueFrom."),
-        ),
-        error @ (source::Error::Forbidden | source::Error::Undecodable | source::Error::Unavailable(_)) => Refusal::new(
-            Reason::ApiUnavailable,
-            format!("Secret {name:?} could not be read: {error}. It is tried again."),
-        )
-        .retried(Retry::Backoff),
-    })?;
+    let content = source::read(&ctx.client, of, ctx.settings.kube_timeout)
+        .await
+        .map_err(|error| unread(name, &error))?;
     let bytes = content.bytes.ok_or_else(|| {
         let message =
             format!("Secret {name:?} has no key {key:?}: add it, or correct spec.valueFrom.");
         Refusal::new(Reason::SourceKeyNotFound, message)
     })?;
-    Ok((desired::value(bytes, name, key)?, content.version))
+    let origin = format_args!("Key {key:?} of Secret {name:?}");
+    Ok((desired::value(bytes, &origin)?, content.version))
+}
+
+async fn by_template(
+    ctx: &Context,
+    namespace: &str,
+    template: &Template,
+) -> Result<(SecretString, String), Refusal> {
+    let name = &template.secret_ref.name;
+    let template = templated::parse(template)?;
+    let of = (namespace, name.as_str());
+    let wanted = |key: &str| template.uses(key);
+    let contents = source::read_keys(&ctx.client, of, wanted, ctx.settings.kube_timeout)
+        .await
+        .map_err(|error| unread(name, &error))?;
+    let value = templated::value(&template, &contents.data, name)?;
+    Ok((value, contents.version))
+}
+
+fn unread(name: &str, error: &source::Error) -> Refusal {
+    match error {
+        source::Error::NotFound => Refusal::new(
+            Reason::SourceNotFound,
+            format!(
+                "Secret {name:?} does not exist in this namespace: create it, or correct spec.valueFrom."
+            ),
+        ),
+        source::Error::Forbidden | source::Error::Undecodable | source::Error::Unavailable(_) => {
+            Refusal::new(
+                Reason::ApiUnavailable,
+                format!("Secret {name:?} could not be read: {error}. It is tried again."),
+            )
+            .retried(Retry::Backoff)
+        }
+    }
 }

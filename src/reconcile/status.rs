@@ -22,13 +22,15 @@ const SYNCED: &str = "The vault holds what is declared.";
 const SUSPENDED: &str = "spec.suspend is true: nothing is read or sent until it is false again.";
 const CONTENDED: &str = "Somebody else keeps changing this secret in Nairi, and it was put back three times within an hour: find who else writes it (another cluster, a script) and let one of you stop, or set driftPolicy: Report.";
 
-/// The status that follows from `previous` by `verdict`, for the object at `generation`.
+/// The status that follows from `previous` by `verdict`, for the object at `generation` that asks for the sync
+/// `requested`.
 ///
 /// `contended`: somebody else keeps writing. `None` where the verdict says nothing new about the object. Pure.
 #[must_use]
 pub fn next(
     previous: &VaultSecretStatus,
     generation: Option<i64>,
+    requested: Option<&str>,
     verdict: &Verdict,
     contended: bool,
     now: Timestamp,
@@ -42,6 +44,9 @@ pub fn next(
     let mut pending_fields = Fields::NONE;
     if !matches!(verdict, Verdict::Suspended) {
         condition::remove(&mut say.all, ConditionType::Suspended);
+    }
+    if let (Verdict::Synced(_) | Verdict::Drifted { .. }, Some(requested)) = (verdict, requested) {
+        status.last_handled_sync_request = Some(requested.to_owned());
     }
     match verdict {
         Verdict::Synced(confirmed) => {
@@ -97,7 +102,9 @@ pub fn next(
             condition::remove(&mut say.all, ConditionType::Reconciling);
             condition::remove(&mut say.all, ConditionType::Stalled);
         }
-        Verdict::Waiting | Verdict::Unchecked(_) | Verdict::Outdated => return None,
+        Verdict::Waiting | Verdict::Unchecked(_) | Verdict::Outdated | Verdict::Released => {
+            return None;
+        }
     }
     if contended {
         let type_ = ConditionType::Contended;

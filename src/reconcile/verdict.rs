@@ -40,6 +40,8 @@ pub enum Verdict {
     Unchecked(Retry),
     /// The object changed or went away while we worked: whatever did that has queued it again.
     Outdated,
+    /// The object was being deleted, and nothing of ours keeps it any more.
+    Released,
 }
 
 /// A reason with one sentence that says what is wrong and what to do, and when to look again.

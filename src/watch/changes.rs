@@ -8,25 +8,34 @@ use kube_runtime::reflector::ObjectRef;
 
 use super::feed::Change;
 use crate::{
-    api::{ConnectionKind, VaultSecret},
-    connections::Connection,
+    api::{ConnectionKind, DeletionPolicy, VaultSecret},
+    claims::Subject,
+    connections::{Connection, ConnectionId},
     context::Context,
     fingerprint::keeper,
+    reconcile::{desired::Target, finalizer},
+    sync_request,
 };
 
 pub(super) fn object_changed(ctx: &Context, change: &Change<'_, VaultSecret>) {
     match *change {
         Change::Applied { old, new } => {
             ctx.index.object(new);
+            claim(ctx, old, new);
             if let Some(old) = old.filter(|old| old.metadata.uid != new.metadata.uid) {
-                ctx.ledger
-                    .forget(old.metadata.uid.as_deref().unwrap_or_default());
+                let uid = old.metadata.uid.as_deref().unwrap_or_default();
+                ctx.ledger.forget(uid);
+                ctx.claims.lapse(uid);
             }
             if let (Some(uid), Some(version)) = (&new.metadata.uid, &new.metadata.resource_version)
             {
                 ctx.ledger.cached(uid, version);
             }
-            if old.is_none_or(|old| declared(old) != declared(new)) {
+            let lost_hold = |old| {
+                let needed = new.spec.deletion_policy == DeletionPolicy::Delete;
+                needed && finalizer::is_set(old) && !finalizer::is_set(new)
+            };
+            if old.is_none_or(|old| declared(old) != declared(new) || lost_hold(old)) {
                 ctx.queues.objects.wake(ObjectRef::from_obj(new));
             }
         }
@@ -34,6 +43,49 @@ pub(super) fn object_changed(ctx: &Context, change: &Change<'_, VaultSecret>) {
             let key = ObjectRef::from_obj(object);
             ctx.index.forget_object(&key);
             ctx.forget(&key, object.metadata.uid.as_deref().unwrap_or_default());
+            used_no_more(ctx, object);
+        }
+    }
+}
+
+/// `object` does not use its connection any more: if nobody does, the last key of one that is gone is forgotten.
+fn used_no_more(ctx: &Context, object: &VaultSecret) {
+    let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
+    let connection = ConnectionId::of(&object.spec.connection_ref, namespace);
+    if ctx.index.users(&connection).is_empty() {
+        ctx.connections.unused(&connection);
+    }
+}
+
+/// What is bound when it is first seen was shown to us before; what means another secret, or goes another way,
+/// has to be shown anew.
+fn claim(ctx: &Context, old: Option<&VaultSecret>, new: &VaultSecret) {
+    let Some(uid) = new.metadata.uid.as_deref() else {
+        return;
+    };
+    let means =
+        |object: &VaultSecret| (Target::of(&object.spec), object.spec.connection_ref.clone());
+    match old.filter(|old| old.metadata.uid == new.metadata.uid) {
+        Some(old) if means(old) == means(new) => {}
+        Some(old) => {
+            ctx.claims.lapse(uid);
+            used_no_more(ctx, old);
+        }
+        None => {
+            let bound = new
+                .status
+                .as_ref()
+                .and_then(|status| status.secret_id.clone());
+            if let Some(secret_id) = bound {
+                let vault_id = new.spec.vault_id.clone();
+                ctx.claims.stake(
+                    new,
+                    Subject::Secret {
+                        vault_id,
+                        secret_id,
+                    },
+                );
+            }
         }
     }
 }
@@ -45,6 +97,7 @@ fn declared(object: &VaultSecret) -> impl PartialEq + '_ {
         &meta.uid,
         meta.generation,
         meta.deletion_timestamp.is_some(),
+        sync_request::of(object),
     )
 }
 
@@ -101,7 +154,10 @@ pub(super) fn connection_changed<C: Connection>(ctx: &Context, change: &Change<'
         Change::Deleted(connection) => {
             let id = connection.id();
             ctx.index.forget_connection(&id);
-            ctx.connections.forget(&id);
+            ctx.connections.retire(&id, connection.grants());
+            if ctx.index.users(&id).is_empty() {
+                ctx.connections.unused(&id);
+            }
             ctx.wake_users(&id);
         }
     }

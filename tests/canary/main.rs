@@ -11,6 +11,7 @@
 //! | `steps` | a world with a canary in it, and what most steps have in common |
 //! | `answers` | whatever Nairi may answer |
 //! | `life` | rotations, restarts, kills, keys that come and go |
+//! | `templates` | templates that render, and those that can't |
 //! | `garbled`, `proxy` | Kubernetes answers that no API server would send |
 //! | `eavesdropper` | a proxy on the way to Nairi |
 //! | `panics` | a reconcile that panics |
@@ -28,6 +29,7 @@ mod proxy;
 mod search;
 mod starts;
 mod steps;
+mod templates;
 mod watched;
 
 use support::Setup;

@@ -20,10 +20,12 @@ fn values_that_no_environment_variable_can_hold_are_refused() {
         (b"before\0after", "NUL"),
         (b"\0", "NUL"),
     ] {
-        let refusal = value(bytes.to_vec(), "database", "url").expect_err("refused");
+        let refusal =
+            value(bytes.to_vec(), &"Key \"url\" of Secret \"database\"").expect_err("refused");
         assert_eq!(refusal.reason, Reason::InvalidValue);
         assert!(refusal.message.contains(words), "{}", refusal.message);
-        assert!(refusal.message.contains("\"database\"") && refusal.message.contains("\"url\""));
+        let origin = "Key \"url\" of Secret \"database\" ";
+        assert!(refusal.message.starts_with(origin), "{}", refusal.message);
         assert!(!refusal.message.contains("before"), "{}", refusal.message);
     }
 }
@@ -31,7 +33,7 @@ fn values_that_no_environment_variable_can_hold_are_refused() {
 #[test]
 fn other_values_stay_as_they_are() {
     for text in [" ", "\n", "a\nb\n", "ü✓", "{\"a\":1}"] {
-        let value = value(text.as_bytes().to_vec(), "s", "k").expect("a value");
+        let value = value(text.as_bytes().to_vec(), &"It").expect("a value");
         assert_eq!(value.expose_secret(), text);
     }
 }
@@ -91,15 +93,20 @@ fn no_restriction_has_to_be_meant() {
 }
 
 #[test]
-fn a_template_is_refused_by_name() {
+fn a_template_is_checked_before_there_is_a_value() {
     let mut spec = spec(None);
-    spec.value_from = Some(ValueFrom {
-        secret_key_ref: None,
-        template: Some(Template {
-            text: "{{ a }}".into(),
-            secret_ref: SecretRef::default(),
-        }),
-    });
-    let refusal = Desired::from_spec(&spec).expect_err("refused");
+    let mut from = |text: &str| {
+        spec.value_from = Some(ValueFrom {
+            secret_key_ref: None,
+            template: Some(Template {
+                text: text.into(),
+                secret_ref: SecretRef::default(),
+            }),
+        });
+        Desired::from_spec(&spec)
+    };
+    let desired = from("{{ a }}").expect("valid");
+    assert!(matches!(desired.value, Value::Unread));
+    let refusal = from("{{ a").expect_err("refused");
     assert_eq!(refusal.reason, Reason::InvalidTemplate);
 }

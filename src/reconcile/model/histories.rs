@@ -7,6 +7,7 @@ use super::{Fault, StatusFault, World, domains, pass, quiet::switches};
 use crate::{
     api::{DriftPolicy, Reason},
     reconcile::{status::ready_reason, verdict::Verdict},
+    sync_request,
 };
 
 #[derive(Clone, Debug)]
@@ -21,6 +22,7 @@ enum Happening {
     Pass(Vec<Fault>, StatusFault, bool),
     Outsider(Option<u8>, Option<u8>),
     ListsLag(bool),
+    Request(Option<u8>),
 }
 
 fn happening(outsiders: bool) -> impl Strategy<Value = Happening> {
@@ -37,19 +39,26 @@ fn happening(outsiders: bool) -> impl Strategy<Value = Happening> {
         1 => Just(StatusFault::LostAfter),
         2 => Just(StatusFault::Crash),
     ];
-    prop_oneof![
+    let own = prop_oneof![
         2 => (0..3u8).prop_map(Happening::Rotate),
         1 => Just(Happening::Touch),
         2 => prop::option::weighted(0.8, 0..4u8).prop_map(Happening::Domains),
         1 => any::<bool>().prop_map(Happening::ManageValue),
         1 => any::<bool>().prop_map(Happening::Policy),
+        1 => prop::option::weighted(0.8, 0..3u8).prop_map(Happening::Request),
         1 => Just(Happening::CatchUp),
         1 => Just(Happening::Restart),
         6 => (prop::collection::vec(fault, 0..4), status_fault, any::<bool>())
             .prop_map(|(faults, status, sweep)| Happening::Pass(faults, status, sweep)),
-        u32::from(outsiders) => (prop::option::of(0..2u8), prop::option::of(0..2u8))
+    ];
+    let theirs = prop_oneof![
+        (prop::option::of(0..2u8), prop::option::of(0..2u8))
             .prop_map(|(value, choice)| Happening::Outsider(value, choice)),
-        u32::from(outsiders) => any::<bool>().prop_map(Happening::ListsLag),
+        any::<bool>().prop_map(Happening::ListsLag),
+    ];
+    prop_oneof![
+        16 => own,
+        2 * u32::from(outsiders) => theirs,
     ]
 }
 
@@ -83,6 +92,7 @@ fn happen(world: &mut World, happenings: Vec<Happening>) {
             }
             Happening::ListsLag(lags) => world.lag(lags),
             Happening::Outsider(value, choice) => world.outsider(value, choice),
+            Happening::Request(value) => world.request(value),
         }
         world.forget_unmanaged();
     }
@@ -105,6 +115,15 @@ fn rest(world: &mut World, sweep: bool) {
         "no rest: {:#?}",
         world.trace
     );
+    assert!(
+        !world.truth.asked,
+        "a request is forgotten: {:#?}",
+        world.trace
+    );
+    if let Some(asked) = sync_request::of(&world.object) {
+        let handled = world.cache.0.last_handled_sync_request.as_deref();
+        assert_eq!(handled, Some(asked), "{:#?}", world.trace);
+    }
     let reason = ready_reason(&world.cache.0);
     match verdict {
         Verdict::Synced(confirmed) => {

@@ -82,6 +82,7 @@ enum Change {
     Touch,
     Domains(u8),
     Deletion(bool),
+    Request(u8),
     Restart,
 }
 
@@ -91,6 +92,7 @@ fn change() -> impl Strategy<Value = Change> {
         Just(Change::Touch),
         (0..4u8).prop_map(Change::Domains),
         any::<bool>().prop_map(Change::Deletion),
+        (0..2u8).prop_map(Change::Request),
         Just(Change::Restart),
     ]
 }
@@ -109,8 +111,10 @@ proptest! {
                 Change::Deletion(delete) => world.respecify(|spec| {
                     spec.deletion_policy = if delete { crate::api::DeletionPolicy::Delete } else { crate::api::DeletionPolicy::Retain };
                 }),
+                Change::Request(value) => world.request(Some(value)),
                 Change::Restart => world.restart(),
             }
+            let asked = world.truth.asked;
             let differs = Fields {
                 value: value != world.source_value_text(),
                 allowed_domains: !same_domains(
@@ -118,9 +122,36 @@ proptest! {
                     world.object.spec.allowed_domains.as_ref().expect("managed"),
                 ),
             };
+            let differs = if asked { BOTH } else { differs };
             let expected: Vec<_> = (!differs.is_empty()).then_some(differs).into_iter().collect();
             prop_assert_eq!(sent(&mut world), expected);
         }
+    }
+
+    /// A request meets somebody else's change: it is put right along with everything else, under Report too.
+    #[test]
+    fn a_requested_sync_leaves_nothing_of_what_others_did(
+        switches in switches(), report in any::<bool>(), told in any::<bool>(),
+        value in prop::option::of(0..2u8), choice in prop::option::of(0..2u8), restart in any::<bool>(),
+    ) {
+        let mut world = synced(switches);
+        if report {
+            world.respecify(|spec| spec.drift_policy = DriftPolicy::Report);
+            quiet_pass(&mut world);
+        }
+        world.outsider(value, choice);
+        if told && report {
+            pass(&mut world, &[], StatusFault::None, true);
+        }
+        world.request(Some(1));
+        if restart {
+            world.restart();
+        }
+        let reads = world.reads;
+        prop_assert_eq!(sent(&mut world), [BOTH]);
+        prop_assert_eq!(world.reads, reads + 1);
+        world.request(None);
+        prop_assert_eq!(sent(&mut world), []);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What may be sent, as somebody sees it who knows all that happened.
 
 use super::{Desired, Fields, world::World};
-use crate::nairi::same_domains;
+use crate::{nairi::same_domains, reconcile::plan::managed};
 
 /// What an all-knowing onlooker remembers, to judge what is sent.
 #[derive(Debug, Default)]
@@ -17,6 +17,8 @@ pub(super) struct Truth {
     pub(super) doubt: Fields,
     /// Fields that were answered, and are not in the status.
     pub(super) unrecorded: Fields,
+    /// A sync was asked for, and so far not everything that is managed was sent and answered.
+    pub(super) asked: bool,
 }
 
 impl World {
@@ -35,6 +37,9 @@ impl World {
         if fields.allowed_domains {
             self.truth.domains.clone_from(&desired.allowed_domains);
         }
+        if fields == managed(desired) {
+            self.truth.asked = false;
+        }
         self.truth.doubt = self.truth.doubt - fields;
         self.truth.unrecorded = self.truth.unrecorded | fields;
         self.truth.updated = Some(self.remote.updated);
@@ -44,6 +49,10 @@ impl World {
     pub(super) fn judge(&mut self, desired: &Desired, fields: Fields) {
         self.truth.foreign |= self.truth.updated != Some(self.remote.updated);
         let truth = &self.truth;
+        if truth.asked {
+            assert_eq!(fields, managed(desired), "{:#?}", self.trace);
+            return;
+        }
         if fields.value {
             let reasons = truth.value != Some(self.source.0) || truth.foreign || truth.doubt.value;
             assert!(

@@ -1,6 +1,6 @@
 //! The world: what each side holds, and what may be sent in it.
 
-use std::{sync::OnceLock, time::Instant};
+use std::{collections::BTreeMap, sync::OnceLock, time::Instant};
 
 use k8s_openapi::jiff::Timestamp;
 use secrecy::SecretString;
@@ -14,6 +14,7 @@ use crate::{
     fingerprint::FingerprintKey,
     ledger::Ledger,
     nairi::{RemoteSecret, same_domains},
+    sync_request,
 };
 
 /// What becomes of one request.
@@ -197,6 +198,15 @@ impl World {
         self.respecify(|spec| spec.value_from = managed.then(source));
     }
 
+    /// Somebody sets the annotation that asks for a sync, or removes it.
+    pub(super) fn request(&mut self, value: Option<u8>) {
+        self.object.metadata.annotations = value
+            .map(|value| BTreeMap::from([(sync_request::ANNOTATION.into(), value.to_string())]));
+        let latest = self.ledger.entry(UID).latest;
+        let status = latest.map_or_else(|| self.server.0.clone(), |latest| latest.status);
+        self.truth.asked = sync_request::is_pending(&self.object, &status);
+    }
+
     /// The process ends, and another begins: it has listed all objects.
     pub(super) fn restart(&mut self) {
         self.ledger = Ledger::default();
@@ -301,6 +311,7 @@ impl World {
         let Some(status) = next(
             previous,
             self.object.metadata.generation,
+            sync_request::of(&self.object),
             verdict,
             false,
             self.now(),

@@ -33,6 +33,8 @@ fn desired(value: Value, domains: Option<&[&str]>, drift_policy: DriftPolicy) ->
         value,
         allowed_domains: domains.map(list),
         drift_policy,
+        creation_policy: CreationPolicy::Never,
+        deletion_policy: DeletionPolicy::Retain,
     }
 }
 
@@ -66,6 +68,10 @@ fn observed(confirmed: Option<Confirmed>, remote: Remote) -> Observed {
         stale: false,
         unwatched: false,
         uncertain: Fields::NONE,
+        forced: false,
+        claim: Claim::Held,
+        held: false,
+        refused_creation: None,
     }
 }
 
@@ -87,6 +93,97 @@ fn nothing_is_sent_to_an_id_that_was_never_shown() {
         decide(&desired, &observed(None, Remote::Unasked)),
         Plan::Look
     );
+}
+
+#[test]
+fn an_older_claimant_comes_before_everything() {
+    let desired = Desired {
+        deletion_policy: DeletionPolicy::Delete,
+        ..desired(Value::Unread, Some(&["a.com"]), DriftPolicy::Correct)
+    };
+    for (to, said) in [
+        (Some("database-url"), "VaultSecret \"database-url\" keeps"),
+        (None, "in another namespace keeps"),
+    ] {
+        let mut known = observed(Some(confirmed()), Remote::Seen(remote("u2", &["b.com"])));
+        known.claim = Claim::Lost {
+            to: to.map(str::to_owned),
+        };
+        let Plan::Refuse(refusal) = decide(&desired, &known) else {
+            panic!("{known:?}");
+        };
+        assert_eq!((refusal.reason, refusal.unbind), (Reason::Conflict, true));
+        assert!(refusal.message.contains(said), "{}", refusal.message);
+    }
+}
+
+#[test]
+fn the_finalizer_is_set_before_anything_else_where_the_secret_goes_with_the_object() {
+    let desired = Desired {
+        deletion_policy: DeletionPolicy::Delete,
+        ..desired(Value::Unread, Some(&["b.com"]), DriftPolicy::Correct)
+    };
+    for mut known in [
+        observed(None, Remote::Unasked),
+        observed(Some(confirmed()), Remote::Unasked),
+    ] {
+        assert_eq!(decide(&desired, &known), Plan::Hold);
+        known.held = true;
+        assert_ne!(decide(&desired, &known), Plan::Hold);
+    }
+}
+
+#[test]
+fn a_bound_secret_has_to_be_shown_by_a_new_connection() {
+    let desired = desired(Value::Unread, Some(&["b.com"]), DriftPolicy::Correct);
+    let mut known = observed(Some(confirmed()), Remote::Unasked);
+    known.claim = Claim::Unproven;
+    assert_eq!(decide(&desired, &known), Plan::Look);
+}
+
+#[test]
+fn what_is_missing_is_created_once_its_value_is_read() {
+    let mut desired = Desired {
+        creation_policy: CreationPolicy::IfMissing,
+        ..desired(Value::Unread, Some(&["a.com"]), DriftPolicy::Correct)
+    };
+    let absent = observed(None, Remote::Absent);
+    assert_eq!(decide(&desired, &absent), Plan::ReadSource);
+    desired.value = read();
+    let create = Plan::Create {
+        env_key: "KEY".to_owned(),
+        allowed_domains: list(&["a.com"]),
+    };
+    assert_eq!(decide(&desired, &absent), create);
+
+    let refusal = Refusal::new(Reason::Rejected, "no");
+    let refused = Observed {
+        refused_creation: Some(refusal.clone()),
+        ..absent.clone()
+    };
+    assert_eq!(decide(&desired, &refused), Plan::Refuse(refusal));
+    let adopted = Observed {
+        refused_creation: refused.refused_creation,
+        ..observed(None, Remote::Listed(remote("u1", &["a.com"])))
+    };
+    let adopted = Observed {
+        evidence: Evidence::Changed,
+        ..adopted
+    };
+    assert_eq!(patched(decide(&desired, &adopted)).fields, VALUE);
+
+    // Absence is weak evidence: the bound id is asked, and only its 404 leads here.
+    let bound = observed(Some(confirmed()), Remote::Absent);
+    assert!(matches!(decide(&desired, &bound), Plan::ReadRemote { .. }));
+    // Nothing is created without domains.
+    desired.allowed_domains = None;
+    assert!(matches!(decide(&desired, &absent), Plan::Refuse(_)));
+    desired.allowed_domains = Some(list(&["a.com"]));
+    desired.creation_policy = CreationPolicy::Never;
+    assert!(matches!(decide(&desired, &absent), Plan::Refuse(_)));
+    let ambiguous = observed(None, Remote::Ambiguous(2));
+    desired.creation_policy = CreationPolicy::IfMissing;
+    assert!(matches!(decide(&desired, &ambiguous), Plan::Refuse(_)));
 }
 
 #[test]
@@ -190,6 +287,50 @@ fn traces_of_our_own_lost_patch_are_nobody_elses_change() {
     assert_eq!((change.fields, change.corrects), (BOTH, Fields::NONE));
     observed.uncertain = Fields::NONE;
     assert_eq!(patched(decide(&desired, &observed)).corrects, BOTH);
+}
+
+/// Everything that is managed goes out once, after a look at what is there, under either policy.
+#[test]
+fn a_requested_sync_reads_both_sides_and_sends_all_that_is_managed() {
+    for policy in [DriftPolicy::Correct, DriftPolicy::Report] {
+        for foreign in [false, true] {
+            let mut desired = desired(Value::Unread, Some(&["a.com"]), policy);
+            let mut observed = Observed {
+                forced: true,
+                ..observed(Some(confirmed()), Remote::Unasked)
+            };
+            assert_eq!(decide(&desired, &observed), Plan::ReadSource);
+            desired.value = read();
+            observed.evidence = Evidence::Same;
+            assert!(matches!(
+                decide(&desired, &observed),
+                Plan::ReadRemote { .. }
+            ));
+            let there = remote("u1", if foreign { &["b.com"] } else { &["a.com"] });
+            observed.saw(&desired, there);
+            let change = patched(decide(&desired, &observed));
+            assert_eq!((change.fields, change.leaves.as_ref()), (BOTH, None));
+            // Only what somebody else did is corrected.
+            let corrects = if foreign { DOMAINS } else { Fields::NONE };
+            assert_eq!(change.corrects, corrects);
+            let answer = remote("u2", &["a.com"]);
+            observed.patched(BOTH, answer.clone(), answered(change, &answer));
+            assert!(matches!(decide(&desired, &observed), Plan::Settled(_)));
+        }
+    }
+}
+
+#[test]
+fn a_requested_first_sync_sends_all_that_is_managed_as_well() {
+    let desired = desired(read(), Some(&["a.com"]), DriftPolicy::Correct);
+    let mut observed = Observed {
+        evidence: Evidence::Changed,
+        forced: true,
+        ..observed(None, Remote::Unasked)
+    };
+    assert_eq!(decide(&desired, &observed), Plan::Look);
+    observed.remote = Remote::Listed(remote("u1", &["a.com"]));
+    assert_eq!(patched(decide(&desired, &observed)).fields, BOTH);
 }
 
 /// The answer to a PATCH of the value alone shows domains that somebody else changed.
@@ -306,7 +447,7 @@ prop_compose! {
         evidence in prop::sample::select(vec![Evidence::NotRead, Evidence::Same, Evidence::Changed]),
         confirmed in prop::option::weighted(0.8, some_confirmed()),
         seen in prop::option::of(("u[0-3]", some_domains(), any::<bool>())),
-        flags in any::<(bool, bool)>(),
+        flags in any::<(bool, bool, bool)>(),
         uncertain in some_fields(),
     ) -> (Desired, Observed) {
         let value = match (managed.value, evidence) {
@@ -323,7 +464,7 @@ prop_compose! {
         });
         let evidence = if managed.value { evidence } else { Evidence::NotRead };
         let observed = Observed {
-            confirmed, remote, evidence, stale: flags.0, unwatched: flags.1, uncertain,
+            evidence, stale: flags.0, unwatched: flags.1, uncertain, forced: flags.2, ..observed(confirmed, remote)
         };
         (desired, observed)
     }
@@ -339,6 +480,10 @@ proptest! {
             prop_assert!((change.fields - managed(&desired)).is_empty());
             prop_assert!((change.corrects - change.fields).is_empty());
             prop_assert!(!change.fields.value || matches!(desired.value, Value::Read(_)));
+            if observed.forced {
+                prop_assert_eq!(change.fields, managed(&desired));
+                prop_assert!(observed.confirmed.is_none() || matches!(observed.remote, Remote::Seen(_)));
+            }
             if observed.confirmed.is_some() && desired.value.is_managed() && !change.fields.value {
                 prop_assert!(matches!(observed.remote, Remote::Seen(_)), "{:?}", change);
             }
@@ -353,7 +498,7 @@ proptest! {
             Remote::Seen(secret) | Remote::Listed(secret) => secret.clone(),
             _ => remote("u9", &["b.com"]),
         };
-        let mut patches = 0;
+        let (mut patches, mut owed) = (0, observed.requested(&desired));
         for _ in 0..9 {
             match decide(&desired, &observed) {
                 Plan::Look => observed.remote = Remote::Listed(held.clone()),
@@ -366,6 +511,7 @@ proptest! {
                 Plan::Patch(change) => {
                     patches += 1;
                     let fields = change.fields;
+                    owed = owed - fields;
                     held.updated_at = format!("p{patches}");
                     if let (true, Some(domains)) = (fields.allowed_domains, &desired.allowed_domains) {
                         held.allowed_domains = domains.iter().rev().map(|d| d.to_lowercase()).collect();
@@ -375,7 +521,7 @@ proptest! {
                 }
                 Plan::Report { confirmed, drift, pending } => {
                     prop_assert_eq!(desired.drift_policy, DriftPolicy::Report);
-                    prop_assert!(!pending.is_empty());
+                    prop_assert!(owed.is_empty() && !pending.is_empty());
                     prop_assert_eq!(drifted(&drift), pending);
                     // It is the same after a restart.
                     let mut status = VaultSecretStatus::default();
@@ -391,7 +537,7 @@ proptest! {
                     return Ok(());
                 }
                 Plan::Settled(confirmed) => {
-                    prop_assert!(patches <= 2, "{patches} PATCHes");
+                    prop_assert!(owed.is_empty() && patches <= 2, "{patches} PATCHes");
                     if let (Some(domains), Remote::Seen(seen)) = (&desired.allowed_domains, &observed.remote) {
                         let ours = same_domains(domains, &seen.allowed_domains);
                         // A server's own spelling, recorded once, is not questioned.
@@ -402,16 +548,13 @@ proptest! {
                     let mut status = VaultSecretStatus::default();
                     confirmed.write_to(&mut status);
                     let again = Observed {
-                        confirmed: Confirmed::from_status(&status),
-                        remote: Remote::Unasked,
                         evidence: if desired.value.is_managed() { Evidence::Same } else { Evidence::NotRead },
-                        stale: false,
-                        unwatched: false,
-                        uncertain: Fields::NONE,
+                        ..self::observed(Confirmed::from_status(&status), Remote::Unasked)
                     };
                     prop_assert_eq!(decide(&desired, &again), Plan::Settled(confirmed));
                     return Ok(());
                 }
+                Plan::Hold | Plan::Create { .. } => panic!("no object here asks for it"),
                 Plan::Refuse(refusal) => panic!("{refusal:?}"),
             }
         }

@@ -56,7 +56,7 @@ fn blocked(reason: Reason) -> Verdict {
 }
 
 fn after(previous: &VaultSecretStatus, verdict: &Verdict, second: i64) -> VaultSecretStatus {
-    next(previous, Some(3), verdict, false, at(second)).expect("a status")
+    next(previous, Some(3), None, verdict, false, at(second)).expect("a status")
 }
 
 fn ready(status: &VaultSecretStatus) -> &Condition {
@@ -156,6 +156,31 @@ fn giving_up_the_binding_leaves_only_what_we_did() {
 }
 
 #[test]
+fn a_request_counts_as_handled_once_the_object_is_settled() {
+    let status = VaultSecretStatus {
+        last_handled_sync_request: Some("1".into()),
+        ..VaultSecretStatus::default()
+    };
+    let handled = |verdict: &Verdict, requested: Option<&str>| {
+        let next = next(&status, Some(3), requested, verdict, false, at(10)).expect("a status");
+        next.last_handled_sync_request.expect("it stays")
+    };
+    for settled in [synced("u1"), drifted()] {
+        assert_eq!(handled(&settled, Some("2")), "2");
+        assert_eq!(handled(&settled, None), "1", "a removal is no request");
+    }
+    let gone = Refusal::new(Reason::RemoteNotFound, "Gone.").unbound();
+    for pending in [
+        blocked(Reason::SourceNotFound),
+        blocked(Reason::DryRun),
+        gone.verdict(),
+        Verdict::Suspended,
+    ] {
+        assert_eq!(handled(&pending, Some("2")), "1", "{pending:?}");
+    }
+}
+
+#[test]
 fn suspension_keeps_what_was_said_and_pauses_progress() {
     let before = after(&VaultSecretStatus::default(), &drifted(), 10);
     let status = after(&before, &Verdict::Suspended, 20);
@@ -181,7 +206,10 @@ fn what_says_nothing_new_writes_nothing() {
         Verdict::Unchecked(Retry::Backoff),
         Verdict::Outdated,
     ] {
-        assert_eq!(next(&before, Some(9), &verdict, false, at(20)), None);
+        assert_eq!(
+            next(&before, Some(9), Some("now"), &verdict, false, at(20)),
+            None
+        );
     }
 }
 

@@ -1,0 +1,56 @@
+//! Slots that nobody wants.
+
+use super::*;
+
+#[test]
+fn spare_work_takes_what_nobody_wants() {
+    let world = World::new(2);
+    let spare = || world.gate.spare(world.now);
+    let (a, b) = (world.pass(1), spare().expect("a slot is free"));
+    assert!(spare().is_none(), "full");
+    world.full(2);
+    world.full(3);
+    drop(a);
+    assert_eq!(world.woken(), [2]);
+    assert!(spare().is_none(), "promised to 2, and 3 waits");
+    drop(b);
+    assert_eq!(
+        world.woken(),
+        [3],
+        "a slot of spare work goes on as any other"
+    );
+    let both = (world.pass(2), world.pass(3));
+    drop(both);
+    assert!(world.woken().is_empty());
+    let all = (spare().expect("a slot"), spare().expect("a slot"));
+    assert!(spare().is_none(), "full of spare work");
+    drop(all);
+}
+
+#[test]
+fn spare_work_passes_no_slot_that_was_promised() {
+    let mut world = World::new(2);
+    let both = (world.pass(1), world.pass(2));
+    world.full(3);
+    drop(both);
+    assert_eq!(world.woken(), [3]);
+    assert!(world.gate.spare(world.now).is_none(), "3 was promised one");
+    // A promise nobody redeems lapses with the tick.
+    world.gate.tick(world.now);
+    world.later(PATIENCE);
+    world.gate.tick(world.now);
+    assert!(world.gate.spare(world.now).is_some());
+}
+
+#[test]
+fn spare_work_finds_a_closed_gate_closed() {
+    let mut world = World::new(1);
+    world.gate.throttle(Duration::from_secs(9), world.now);
+    assert!(world.gate.spare(world.now).is_none(), "silence");
+    world.later(Duration::from_secs(9));
+    drop(world.gate.spare(world.now).expect("the silence is over"));
+    assert!(world.gate.refuse());
+    assert!(world.gate.spare(world.now).is_none(), "refused");
+    assert!(world.gate.open());
+    assert!(world.gate.spare(world.now).is_some());
+}

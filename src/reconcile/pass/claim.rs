@@ -1,0 +1,71 @@
+//! Where the object stands among those that mean the same remote secret.
+
+use kube_runtime::reflector::ObjectRef;
+
+use super::Pass;
+use crate::{
+    api::{CreationPolicy, VaultSecret},
+    claims::{Standing, Subject, Turn},
+    context::Context,
+    reconcile::{
+        desired::Desired,
+        finalizer,
+        plan::{Claim, Observed, Remote},
+        resolve,
+        verdict::Verdict,
+    },
+};
+
+/// Whether the claim of another object counts now: it is there, and permitted.
+pub(super) fn counts(ctx: &Context, other: &ObjectRef<VaultSecret>) -> bool {
+    ctx.stores.objects.get(other).is_some_and(|object| {
+        let stays = object.metadata.deletion_timestamp.is_none() || finalizer::is_set(&object);
+        stays && resolve::permitted(&ctx.stores, &object).is_ok()
+    })
+}
+
+impl Pass<'_> {
+    /// Where the object stands now.
+    pub(super) fn claim(&self) -> Claim {
+        let counts = |other: &ObjectRef<VaultSecret>| counts(self.ctx, other);
+        match self.ctx.claims.standing(self.uid, counts) {
+            Standing::Unproven => Claim::Unproven,
+            Standing::Holds => Claim::Held,
+            Standing::Waits(holder) => Claim::Lost {
+                to: (holder.namespace == self.key.namespace).then_some(holder.name),
+            },
+        }
+    }
+
+    /// The API showed something through the object's connection: what it may claim by that.
+    pub(super) fn shown(&self, desired: &Desired, observed: &Observed) {
+        let vault_id = desired.target.vault_id.clone();
+        let subject = match (&observed.remote, &observed.confirmed) {
+            (Remote::Listed(secret) | Remote::Seen(secret), _) => Subject::Secret {
+                vault_id,
+                secret_id: secret.id.clone(),
+            },
+            (Remote::Absent, None) if desired.creation_policy == CreationPolicy::IfMissing => {
+                match desired.target.env_key.clone() {
+                    Some(env_key) => Subject::EnvKey { vault_id, env_key },
+                    None => return,
+                }
+            }
+            (Remote::Absent | Remote::Ambiguous(_) | Remote::Mismatch(_), None) => {
+                self.ctx.claims.lapse(self.uid);
+                return;
+            }
+            // The secret itself is to be asked first.
+            (_, Some(_)) | (Remote::Unasked, None) => return,
+        };
+        self.ctx.claims.stake(self.object, subject);
+    }
+
+    /// The right to send one write to `subject`.
+    pub(super) fn turn(&self, subject: Subject) -> Result<Turn, Verdict> {
+        self.ctx
+            .claims
+            .begin(self.key, subject)
+            .map_err(|_| Verdict::Waiting)
+    }
+}

@@ -1,0 +1,67 @@
+//! Setting and removing the finalizer.
+
+use kube::ResourceExt as _;
+
+use super::Pass;
+use crate::{
+    api::{DeletionPolicy, Reason, VaultSecretStatus},
+    reconcile::{
+        conclude::AFTER_CONFLICT,
+        fields::Fields,
+        finalizer,
+        verdict::{Refusal, Retry, Verdict},
+    },
+    source::brief,
+};
+
+impl Pass<'_> {
+    /// An object whose remote secret stays has no need of our finalizer, whatever else is in its way.
+    pub(super) async fn let_go_of_what_stays(
+        &self,
+        status: &VaultSecretStatus,
+    ) -> Result<(), Verdict> {
+        let stays = self.object.spec.deletion_policy == DeletionPolicy::Retain
+            && !self.ctx.settings.dry_run;
+        if stays && finalizer::is_set(self.object) {
+            self.hold(status, false).await?;
+        }
+        Ok(())
+    }
+
+    /// Sets our finalizer, or removes it.
+    pub(super) async fn hold(&self, status: &VaultSecretStatus, set: bool) -> Result<(), Verdict> {
+        let ctx = self.ctx;
+        let written = (ctx.ledger.entry(self.uid).latest)
+            .and_then(|latest| Some((latest.status, latest.resource_version?)));
+        let (shown, version) = written.unwrap_or_else(|| {
+            let shown = self.object.status.clone().unwrap_or_default();
+            (shown, self.object.resource_version().unwrap_or_default())
+        });
+        let limit = ctx.settings.kube_timeout;
+        let answer = finalizer::write(&ctx.client, self.object, &version, set, limit).await;
+        match answer {
+            Ok(version) => {
+                // Our next write of status goes by this version.
+                if *status == shown {
+                    ctx.ledger.remember(self.uid, shown, version);
+                }
+                Ok(())
+            }
+            Err(kube::Error::Api(answer)) if answer.is_conflict() => {
+                Err(Verdict::Unchecked(Retry::Every(AFTER_CONFLICT)))
+            }
+            // It is gone, or it is being deleted and takes no finalizer any more.
+            Err(kube::Error::Api(answer)) if answer.code == 404 || answer.code == 422 => {
+                Err(Verdict::Outdated)
+            }
+            Err(error) => {
+                let message = format!(
+                    "The finalizer could not be changed: {}. It is tried again.",
+                    brief(&error)
+                );
+                let refusal = Refusal::new(Reason::ApiUnavailable, message).retried(Retry::Backoff);
+                Err(self.blocked(refusal, Fields::NONE))
+            }
+        }
+    }
+}

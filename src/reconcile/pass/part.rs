@@ -1,0 +1,345 @@
+//! The pass of an object that is being deleted: its remote secret first, then our finalizer.
+
+use std::time::{Duration, Instant};
+
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt as _;
+use kube_runtime::events::EventType;
+use tracing::{info, warn};
+
+use super::{Pass, claim::counts};
+use crate::{
+    api::{Reason, VaultSecret, VaultSecretStatus},
+    claims::Subject,
+    connections::{ConnectionId, Credential, Known},
+    grants,
+    nairi::{Class, KeyId},
+    reconcile::{
+        apply, dry_run,
+        fields::Fields,
+        finalizer,
+        plan::{
+            Claim,
+            parting::{Farewell, Heir, Key, Parting, Permission, Why, parting},
+        },
+        resolve,
+        status::ready_reason,
+        verdict::{Refusal, Retry, Verdict},
+    },
+};
+
+/// For how long an object that names the same secret gets to show that it may take it over.
+const HEIRS_TIME: Duration = Duration::from_secs(30);
+
+/// How often it is asked whether it did.
+const ASK_HEIR: Duration = Duration::from_secs(1);
+
+/// How often a key that was refused is looked at again where nothing tells of the cure.
+const LOOK_AT_KEY: Duration = Duration::from_mins(1);
+
+/// What there is to delete a remote secret with.
+struct Means {
+    permission: Permission,
+    credential: Option<Credential>,
+    key: Key,
+}
+
+impl Pass<'_> {
+    /// Sees to what `deletionPolicy` asks for, and lets the object go.
+    pub(crate) async fn part(&mut self, status: &VaultSecretStatus) -> Verdict {
+        match self.steps_apart(status).await {
+            Ok(verdict) | Err(verdict) => verdict,
+        }
+    }
+
+    async fn steps_apart(&mut self, status: &VaultSecretStatus) -> Result<Verdict, Verdict> {
+        // A second time, where the API refuses the key just then.
+        for _ in 0..2 {
+            let means = self.means();
+            let known = self.parting(status, &means);
+            let farewell = parting(&known);
+            self.part_unless_dry_run(&farewell)?;
+            match (farewell, &means.credential) {
+                (Farewell::Release(why), _) => return self.release(status, why).await,
+                (Farewell::AwaitHeir, _) => {
+                    return Err(Verdict::Unchecked(Retry::Every(ASK_HEIR)));
+                }
+                // Its check wakes the object.
+                (Farewell::AwaitCheck, _) => return Err(Verdict::Waiting),
+                (Farewell::AwaitKey(key, left), _) => {
+                    return Err(self.keyless(status, key, left));
+                }
+                (Farewell::Delete { secret_id }, Some(credential)) => {
+                    match self.delete(credential, &secret_id).await? {
+                        Deleted::Yes => return self.deleted(status, &secret_id).await,
+                        Deleted::KeyRefused => {}
+                    }
+                }
+                (Farewell::Delete { .. }, None) => return Err(Verdict::Outdated),
+            }
+        }
+        Err(Verdict::Unchecked(Retry::Backoff))
+    }
+
+    /// Every farewell is shown here before it is said: one that would change anything ends a dry run.
+    fn part_unless_dry_run(&self, farewell: &Farewell) -> Result<(), Verdict> {
+        let settings = &self.ctx.settings;
+        match dry_run::instead_of_parting(farewell, settings.resync_interval) {
+            Some(verdict) if settings.dry_run => Err(verdict),
+            _ => Ok(()),
+        }
+    }
+
+    /// What there is to delete with: also the key of a connection that went first.
+    fn means(&self) -> Means {
+        let (ctx, object) = (self.ctx, self.object);
+        let namespace = object.namespace().unwrap_or_default();
+        let id = ConnectionId::of(&object.spec.connection_ref, &namespace);
+        let last = ctx.connections.last(&id);
+        let permitted = resolve::permitted(&ctx.stores, object);
+        let gone =
+            matches!(&permitted, Err(refusal) if refusal.reason == Reason::ConnectionNotFound);
+        let permission = match (&permitted, &last) {
+            (Ok(_), _) => Permission::Granted,
+            (Err(_), Some(_)) if gone => {
+                let labels = ctx.stores.labels(&namespace);
+                let vault_id = &object.spec.vault_id;
+                match ctx.connections.last_grants(&id) {
+                    Some(grants)
+                        if !grants::permit(&grants, &namespace, labels.as_ref(), vault_id) =>
+                    {
+                        Permission::Denied
+                    }
+                    _ => Permission::Granted,
+                }
+            }
+            (Err(_), None) if gone => Permission::Unknown,
+            (Err(_), _) => Permission::Denied,
+        };
+        let credential = match ctx.connections.get(&id) {
+            Some(Known::Usable(credential)) => Some(credential),
+            Some(Known::Unusable(_)) => last,
+            None if gone => last,
+            None => None,
+        };
+        let unchecked = ctx.connections.get(&id).is_none() && !gone;
+        let key = match &credential {
+            None if unchecked => Key::Unchecked,
+            None => Key::Missing,
+            Some(credential) if credential.gate.is_refused() => Key::Refused,
+            Some(_) => Key::Usable,
+        };
+        Means {
+            permission,
+            credential,
+            key,
+        }
+    }
+
+    fn parting(&self, status: &VaultSecretStatus, means: &Means) -> Parting {
+        let (ctx, spec) = (self.ctx, &self.object.spec);
+        let lacking = matches!(means.key, Key::Missing | Key::Refused)
+            || means.permission == Permission::Unknown;
+        let key_id = means.credential.as_ref().map(|key| key.gate.key_id());
+        Parting {
+            policy: spec.deletion_policy,
+            suspended: spec.suspend,
+            secret_id: status.secret_id.clone(),
+            permission: means.permission,
+            claim: self.claim(),
+            heir: self.heir(status, key_id),
+            key: means.key,
+            keyless: self.keyless_for(status, lacking),
+            grace: ctx.settings.deletion_grace,
+        }
+    }
+
+    /// For how long there has been no key; where a process before this one said so, since the deletion.
+    fn keyless_for(&self, status: &VaultSecretStatus, lacking: bool) -> Duration {
+        let (ledger, now) = (&self.ctx.ledger, Instant::now());
+        if !lacking {
+            ledger.keyless_since(self.uid, None);
+            return Duration::ZERO;
+        }
+        let known = ledger.entry(self.uid).keyless_since;
+        let since = known.unwrap_or_else(|| {
+            let said = ready_reason(status) == Some(Reason::DeletionBlocked);
+            let already = if said {
+                self.leaving_for()
+            } else {
+                Duration::ZERO
+            };
+            now.checked_sub(already).unwrap_or(now)
+        });
+        ledger.keyless_since(self.uid, Some(since));
+        now.saturating_duration_since(since)
+    }
+
+    /// For how long the object has been waiting for its end.
+    fn leaving_for(&self) -> Duration {
+        let since = self.object.metadata.deletion_timestamp.as_ref();
+        since
+            .and_then(|since| Duration::try_from(Timestamp::now().duration_since(since.0)).ok())
+            .unwrap_or_default()
+    }
+
+    /// Whether another object is there for the secret: one renamed in Git, say. What the API shows to the same key
+    /// it would show to that one, too; with another key it has some time to see for itself.
+    fn heir(&self, status: &VaultSecretStatus, key: Option<KeyId>) -> Heir {
+        let ctx = self.ctx;
+        if ctx.claims.is_awaited(self.uid, |other| counts(ctx, other)) {
+            return Heir::Waits;
+        }
+        let names_it = |other: &VaultSecret| {
+            let spec = &other.spec;
+            let by_key = || spec.env_key.is_some() && spec.env_key == status.env_key;
+            other.metadata.deletion_timestamp.is_none()
+                && other.metadata.uid != self.object.metadata.uid
+                && spec.vault_id == self.object.spec.vault_id
+                && match &spec.secret_id {
+                    Some(id) => Some(id) == status.secret_id.as_ref(),
+                    None => by_key(),
+                }
+        };
+        let mut heir = Heir::None;
+        for other in ctx.stores.objects.state_filter(names_it) {
+            let Ok(connection) = resolve::permitted(&ctx.stores, &other) else {
+                continue;
+            };
+            match ctx.connections.get(&connection) {
+                Some(Known::Usable(theirs)) if Some(theirs.gate.key_id()) == key => {
+                    return Heir::Waits;
+                }
+                _ if self.leaving_for() < HEIRS_TIME => heir = Heir::Unproven,
+                _ => {}
+            }
+        }
+        heir
+    }
+
+    async fn delete(
+        &mut self,
+        credential: &Credential,
+        secret_id: &str,
+    ) -> Result<Deleted, Verdict> {
+        self.admit(credential, Fields::NONE)?;
+        let _turn = self.turn(Subject::Secret {
+            vault_id: self.object.spec.vault_id.clone(),
+            secret_id: secret_id.to_owned(),
+        })?;
+        self.still_leaving()?;
+        match apply::delete(self.ctx, self.request(credential), secret_id).await {
+            Ok(()) => Ok(Deleted::Yes),
+            Err(error) if error.class() == Class::Unauthorized => Ok(Deleted::KeyRefused),
+            Err(error) if error.class() == Class::Rejected => {
+                let message = format!(
+                    "Nairi refuses to delete the secret {secret_id}: {error}. It is tried again every hour; set deletionPolicy: Retain to leave the secret where it is."
+                );
+                let refusal = Refusal::new(Reason::DeletionBlocked, message);
+                let refusal = refusal.retried(self.failure(&error).retry);
+                Err(self.blocked(refusal, Fields::NONE))
+            }
+            Err(error) => Err(self.blocked(self.failure(&error), Fields::NONE)),
+        }
+    }
+
+    /// Checks, right before the secret is deleted, that nothing has been said against it meanwhile.
+    fn still_leaving(&self) -> Result<(), Verdict> {
+        let now = self.ctx.stores.objects.get(self.key);
+        let same = now.is_some_and(|now| {
+            let (then, now) = (&self.object.metadata, &now.metadata);
+            then.uid == now.uid && then.generation == now.generation
+        });
+        let denied = self.means().permission == Permission::Denied;
+        if same && !denied && self.claim() == Claim::Held {
+            Ok(())
+        } else {
+            Err(Verdict::Outdated)
+        }
+    }
+
+    async fn deleted(
+        &self,
+        status: &VaultSecretStatus,
+        secret_id: &str,
+    ) -> Result<Verdict, Verdict> {
+        self.hold(status, false).await?;
+        let note = format!("Deleted the secret in Nairi: {secret_id}.");
+        info!(
+            namespace = self.object.namespace(),
+            name = self.object.name_any(),
+            vault = self.object.spec.vault_id,
+            secret = secret_id,
+            "deleted the secret in Nairi"
+        );
+        self.tell(EventType::Normal, "Deleted", &note).await;
+        Ok(Verdict::Released)
+    }
+
+    /// Lets the object go, and names what stays behind.
+    async fn release(&self, status: &VaultSecretStatus, why: Why) -> Result<Verdict, Verdict> {
+        if finalizer::is_set(self.object) {
+            self.hold(status, false).await?;
+        }
+        let (vault, secret) = (&self.object.spec.vault_id, &status.secret_id);
+        let (namespace, name) = (self.object.namespace(), self.object.name_any());
+        match (why.leftover(), secret) {
+            (Some(cause), Some(secret)) => {
+                let env_key = status.env_key.as_deref().unwrap_or_default();
+                warn!(
+                    namespace,
+                    name, vault, secret, env_key, cause, "released; the secret stays in Nairi"
+                );
+                self.ctx.metrics.released();
+                let note = format!(
+                    "Released without deleting the secret {env_key} ({secret}) in vault {vault}: {cause}. Delete it in Nairi if it is not needed any more."
+                );
+                self.tell(EventType::Warning, "Released", &note).await;
+            }
+            _ => info!(namespace, name, vault, secret, ?why, "released"),
+        }
+        Ok(Verdict::Released)
+    }
+
+    async fn tell(&self, type_: EventType, reason: &str, note: &str) {
+        let object = kube::Resource::object_ref(self.object, &());
+        self.ctx
+            .events
+            .publish(object, type_, reason, "Delete", note)
+            .await;
+    }
+
+    /// There is no key to delete the secret with.
+    fn keyless(&self, status: &VaultSecretStatus, key: Key, left: Option<Duration>) -> Verdict {
+        let what = match key {
+            Key::Missing => "the connection has no API key",
+            Key::Usable | Key::Unchecked | Key::Refused => {
+                "Nairi refuses the API key of the connection (HTTP 401)"
+            }
+        };
+        let then = if left.is_some() {
+            "; without one this object is released after --deletion-grace, and the secret stays in Nairi"
+        } else {
+            ""
+        };
+        let secret = status.secret_id.as_deref().unwrap_or_default();
+        let message = format!(
+            "The secret {secret} in Nairi can't be deleted, as {what}: give the connection a valid one, or set deletionPolicy: Retain to leave the secret where it is{then}."
+        );
+        let now = Instant::now();
+        let retry = match left {
+            Some(left) => Retry::At(now + left.min(LOOK_AT_KEY)),
+            None => Retry::Every(LOOK_AT_KEY),
+        };
+        self.blocked(
+            Refusal::new(Reason::DeletionBlocked, message).retried(retry),
+            Fields::NONE,
+        )
+    }
+}
+
+/// What became of a DELETE.
+enum Deleted {
+    Yes,
+    KeyRefused,
+}

@@ -1,0 +1,166 @@
+//! The decision about an object that is being deleted, and that our finalizer keeps: what becomes of its remote
+//! secret.
+
+use std::time::Duration;
+
+use crate::{api::DeletionPolicy, reconcile::plan::Claim};
+
+/// What is known of an object that is being deleted.
+#[derive(Clone, Debug)]
+pub struct Parting {
+    /// Whether the remote secret is to go with it.
+    pub policy: DeletionPolicy,
+    /// Whether nothing may be sent for it.
+    pub suspended: bool,
+    /// The remote secret it is bound to.
+    pub secret_id: Option<String>,
+    /// Whether its connection lets it use the vault, or did when it was deleted.
+    pub permission: Permission,
+    /// Where it stands among those that mean the same remote secret.
+    pub claim: Claim,
+    /// Whether another object is there to take the secret over.
+    pub heir: Heir,
+    /// The key to delete it with.
+    pub key: Key,
+    /// For how long there has been no such key.
+    pub keyless: Duration,
+    /// For how long that is waited for; zero: for ever.
+    pub grace: Duration,
+}
+
+/// Whether the connection lets the object use the vault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Permission {
+    /// It does, or did when it was deleted.
+    Granted,
+    /// It does not.
+    Denied,
+    /// It is gone, and this process never knew it.
+    Unknown,
+}
+
+/// Whether another object means the same remote secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heir {
+    /// None does.
+    None,
+    /// One that may use it does.
+    Waits,
+    /// One names it, and has not been shown it so far.
+    Unproven,
+}
+
+/// The key to delete the remote secret with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Key {
+    /// There is one, as far as is known.
+    Usable,
+    /// Its first check is under way.
+    Unchecked,
+    /// There is none.
+    Missing,
+    /// The API refuses it.
+    Refused,
+}
+
+/// What to do about an object that is being deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Farewell {
+    /// Delete the remote secret first.
+    Delete {
+        /// Its id.
+        secret_id: String,
+    },
+    /// Let the object go.
+    Release(Why),
+    /// Wait until the other object has been shown the secret, or not.
+    AwaitHeir,
+    /// Wait until the connection has been checked.
+    AwaitCheck,
+    /// Wait for a key: for so long at most, or for ever.
+    AwaitKey(Key, Option<Duration>),
+}
+
+/// Why an object is released without its remote secret being deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// `deletionPolicy: Retain`.
+    Retained,
+    /// There is none that it was bound to.
+    NeverBound,
+    /// Another object takes it over, or has it.
+    HandedOver,
+    /// `spec.suspend` is set.
+    Suspended,
+    /// The connection does not grant the vault.
+    NotPermitted,
+    /// The present connection has not shown the secret.
+    NotShown,
+    /// There was no usable key for too long.
+    NoKey,
+}
+
+impl Why {
+    /// The clause that explains what stays behind, where something does that nobody here keeps any more.
+    #[must_use]
+    pub const fn leftover(self) -> Option<&'static str> {
+        match self {
+            Self::Retained | Self::NeverBound | Self::HandedOver => None,
+            Self::Suspended => Some("spec.suspend is true"),
+            Self::NotPermitted => Some("its connection does not grant this vault any more"),
+            Self::NotShown => Some("its present connection has not shown it"),
+            Self::NoKey => Some("there was no usable API key for longer than --deletion-grace"),
+        }
+    }
+}
+
+/// Decides about an object that is being deleted.
+#[must_use]
+pub fn parting(parting: &Parting) -> Farewell {
+    let Parting {
+        policy,
+        suspended,
+        secret_id,
+        permission,
+        claim,
+        heir,
+        key,
+        keyless,
+        grace,
+    } = parting;
+    if *policy == DeletionPolicy::Retain {
+        return Farewell::Release(Why::Retained);
+    }
+    let Some(secret_id) = secret_id.clone() else {
+        return Farewell::Release(Why::NeverBound);
+    };
+    if matches!(claim, Claim::Lost { .. }) || *heir == Heir::Waits {
+        return Farewell::Release(Why::HandedOver);
+    }
+    if *suspended {
+        return Farewell::Release(Why::Suspended);
+    }
+    if *permission == Permission::Denied {
+        return Farewell::Release(Why::NotPermitted);
+    }
+    if *claim == Claim::Unproven {
+        return Farewell::Release(Why::NotShown);
+    }
+    if *heir == Heir::Unproven {
+        return Farewell::AwaitHeir;
+    }
+    let key = match permission {
+        Permission::Unknown => Key::Missing,
+        Permission::Granted | Permission::Denied => *key,
+    };
+    match (key, grace.is_zero()) {
+        (Key::Usable, _) => Farewell::Delete { secret_id },
+        (Key::Unchecked, _) => Farewell::AwaitCheck,
+        (key, true) => Farewell::AwaitKey(key, None),
+        (_, false) if keyless >= grace => Farewell::Release(Why::NoKey),
+        (key, false) => Farewell::AwaitKey(key, Some(*grace - *keyless)),
+    }
+}
+
+#[cfg(test)]
+mod tests;
