@@ -162,13 +162,7 @@ async fn operate(args: Run, ending: watch::Receiver<bool>) -> Result<(), Error> 
     let ctx = Arc::new(Context {
         vaults: Arc::new(vaults),
         events: Events::new(client.clone(), &replica, KUBE_TIMEOUT),
-        settings: Settings {
-            kube_timeout: KUBE_TIMEOUT,
-            reconcile_timeout: 3 * args.api_timeout + 2 * KUBE_TIMEOUT,
-            resync_interval: args.resync_interval,
-            dry_run: args.dry_run,
-            deletion_grace: args.deletion_grace,
-        },
+        settings: settings(&args),
         client,
         nairi,
         stores: stores.clone(),
@@ -210,6 +204,16 @@ async fn operate(args: Run, ending: watch::Receiver<bool>) -> Result<(), Error> 
     }
     info!("ended");
     Ok(())
+}
+
+fn settings(args: &Run) -> Settings {
+    Settings {
+        kube_timeout: KUBE_TIMEOUT,
+        reconcile_timeout: 3 * args.api_timeout + 2 * KUBE_TIMEOUT,
+        resync_interval: args.resync_interval,
+        dry_run: args.dry_run,
+        deletion_grace: args.deletion_grace,
+    }
 }
 
 /// What is due, by kind.
