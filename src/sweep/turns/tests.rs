@@ -35,7 +35,7 @@ fn a_vault_has_its_first_turn_within_an_interval_and_none_when_nobody_uses_it() 
     let (sweeps, vault, now, due) = world();
     assert!(due > now + INTERVAL / 3 && due <= now + INTERVAL);
     assert_eq!(sweeps.due(now), []);
-    assert_eq!(sweeps.due(due), [vault.clone()]);
+    assert_eq!(sweeps.due(due), std::slice::from_ref(&vault));
     used(&sweeps, &[&vault], now + INTERVAL);
     assert_eq!(sweeps.next(now), Some(due), "it keeps its turn");
     assert_eq!(sweeps.oldest(due), Some(due - now));
