@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 /// Keeps secrets of the Nairi vault as VaultSecret objects declare them.
 #[derive(Debug, Parser)]
@@ -83,7 +83,20 @@ pub struct Run {
     #[arg(long, env = "VAULTSECRET_DRY_RUN")]
     pub dry_run: bool,
 
-    /// The operator's own namespace, which keeps its fingerprint key. Default: the service account's, else `default`.
+    /// Wait for a Lease before anything is done, so that of several replicas one acts. `--leader-elect=false` acts at
+    /// once: never run two like that.
+    #[arg(long, env = "VAULTSECRET_LEADER_ELECT", default_value_t = true, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub leader_elect: bool,
+
+    /// The name of that Lease, in the operator's own namespace.
+    #[arg(
+        long,
+        env = "VAULTSECRET_LEASE_NAME",
+        default_value = "vaultsecret-operator"
+    )]
+    pub lease_name: String,
+
+    /// The operator's own namespace, which keeps its Lease and its fingerprint key. Default: the service account's, else `default`.
     #[arg(long, env = "VAULTSECRET_NAMESPACE")]
     pub namespace: Option<String>,
 
@@ -139,12 +152,33 @@ mod tests {
     }
 
     #[test]
+    fn leader_election_is_on_unless_it_is_switched_off() {
+        for (args, on) in [
+            (&[][..], true),
+            (&["--leader-elect"], true),
+            (&["--leader-elect=true"], true),
+            (&["--leader-elect=false"], false),
+            (&["run", "--leader-elect=false"], false),
+        ] {
+            let args = ["vaultsecret-operator"].iter().chain(args);
+            let cli = Cli::parse_from(args);
+            let run = match cli.command {
+                Some(Command::Run(run)) => *run,
+                _ => cli.run,
+            };
+            assert_eq!(run.leader_elect, on);
+            assert_eq!(run.lease_name, "vaultsecret-operator");
+        }
+    }
+
+    #[test]
     fn nonsense_is_refused() {
         for args in [
             ["--concurrency", "0"],
             ["--api-timeout", "soon"],
             ["--http-addr", "8080"],
             ["--log-format", "xml"],
+            ["--leader-elect", "false"],
         ] {
             let args = ["vaultsecret-operator"].into_iter().chain(args);
             assert!(Cli::try_parse_from(args).is_err());

@@ -11,6 +11,7 @@ use crate::{
     connections::{ConnectionId, Connections},
     events::Events,
     fingerprint::FingerprintKey,
+    lease::Fence,
     ledger::Ledger,
     metrics::Metrics,
     nairi,
@@ -24,8 +25,10 @@ use crate::{
 pub struct Context {
     /// Kubernetes.
     pub client: Client,
-    /// The Nairi API.
+    /// The Nairi API, for questions. For writes: [`Context::writing`].
     pub nairi: nairi::Client,
+    /// What each write has to pass.
+    pub fence: Fence,
     /// What is watched.
     pub stores: Stores,
     /// Which objects refer to what.
@@ -34,10 +37,10 @@ pub struct Context {
     pub connections: Arc<Connections>,
     /// Lists of vaults.
     pub vaults: Arc<Vaults>,
-    /// When each vault is listed next.
-    pub sweeps: Arc<Sweeps>,
     /// Who owns which remote secret.
     pub claims: Claims,
+    /// When each vault is listed next.
+    pub sweeps: Arc<Sweeps>,
     /// What this process did for each object.
     pub ledger: Ledger,
     /// The namespaces whose objects are watched; none: all.
@@ -76,10 +79,10 @@ pub struct Settings {
     pub reconcile_timeout: Duration,
     /// How long an object that is being deleted waits for a usable API key; zero: for ever.
     pub deletion_grace: Duration,
-    /// After about how long a missing remote secret is looked for again.
-    pub resync_interval: Duration,
     /// Nothing is sent; status says what would be.
     pub dry_run: bool,
+    /// After about how long what a dry run found is looked at again.
+    pub resync_interval: Duration,
 }
 
 impl Queues {
@@ -96,6 +99,14 @@ impl Queues {
 }
 
 impl Context {
+    /// The Nairi API for one write that is sent right now: its timeout ends before the lease does. Never returns once
+    /// the lease is lost.
+    ///
+    /// For a write to Kubernetes there is [`Fence::bounded`].
+    pub async fn writing(&self) -> nairi::Client {
+        self.nairi.within(self.fence.pass(Duration::MAX).await)
+    }
+
     /// Forgets everything about an object that is gone.
     pub fn forget(&self, object: &ObjectRef<VaultSecret>, uid: &str) {
         self.ledger.forget(uid);

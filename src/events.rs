@@ -7,7 +7,7 @@ use kube::Client;
 use kube_runtime::events::{Event, EventType, Recorder, Reporter};
 use tracing::warn;
 
-use crate::source::brief;
+use crate::{lease::Fence, source::brief};
 
 /// The greatest length of a note (events.k8s.io/v1).
 const NOTE_BYTES: usize = 1024;
@@ -16,19 +16,21 @@ const NOTE_BYTES: usize = 1024;
 #[derive(Clone)]
 pub struct Events {
     recorder: Recorder,
+    fence: Fence,
     limit: Duration,
 }
 
 impl Events {
-    /// Events in the name of this replica; each publish is given up after `limit`.
+    /// Events in the name of this replica; each publish passes `fence` and is given up after `limit`.
     #[must_use]
-    pub fn new(client: Client, replica: &str, limit: Duration) -> Self {
+    pub fn new(client: Client, replica: &str, fence: Fence, limit: Duration) -> Self {
         let reporter = Reporter {
             controller: "vaultsecret-operator".to_owned(),
             instance: Some(replica.to_owned()),
         };
         Self {
             recorder: Recorder::new(client, reporter),
+            fence,
             limit,
         }
     }
@@ -50,12 +52,12 @@ impl Events {
             action: action.to_owned(),
             secondary: None,
         };
-        let failure =
-            match tokio::time::timeout(self.limit, self.recorder.publish(&event, &object)).await {
-                Ok(Ok(())) => return,
-                Ok(Err(error)) => brief(&error),
-                Err(_) => "it did not answer in time".to_owned(),
-            };
+        let publish = self.recorder.publish(&event, &object);
+        let failure = match self.fence.bounded(self.limit, publish).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => brief(&error),
+            Err(_) => "it did not answer in time".to_owned(),
+        };
         warn!(
             namespace = object.namespace,
             name = object.name,

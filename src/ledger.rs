@@ -37,6 +37,10 @@ pub struct Entry {
     pub watched: bool,
     /// The API said of the secret we were bound to that it is gone: look for it by its environment key.
     pub unbound: bool,
+    /// Why the secret could not be created. Perhaps somebody else had done it, and a list will show that.
+    pub refused_creation: Option<RefusedCreation>,
+    /// Since when an object that is being deleted has had no key to delete its remote secret with.
+    pub keyless_since: Option<Instant>,
     /// When the last request about the object was answered: a list that began before says nothing of it.
     pub asked: Option<Instant>,
     /// The `updated_at`s that the remote secret is known to have no more.
@@ -45,10 +49,15 @@ pub struct Entry {
     pub hint: Option<Hint>,
     /// When somebody else's changes were put right.
     pub corrections: Corrections,
-    /// Why the secret could not be created, until a list has shown whether somebody else had done it.
-    pub refused_creation: Option<Refusal>,
-    /// Since when an object that is being deleted has had no key to delete its remote secret with.
-    pub keyless_since: Option<Instant>,
+}
+
+/// A creation that the API refused.
+#[derive(Clone, Debug)]
+pub struct RefusedCreation {
+    /// What it comes to, unless a list shows the secret.
+    pub refusal: Refusal,
+    /// No list showed it, and the status says so: the next pass tries again.
+    pub told: bool,
 }
 
 /// What a vault's list shows of an object, against its record.
@@ -114,7 +123,10 @@ impl Ledger {
 
     /// Notes that nothing is left over from the time before this process.
     pub fn settled(&self, uid: &str) {
-        self.update(uid, |entry| entry.watched = true);
+        self.update(uid, |entry| {
+            entry.watched = true;
+            entry.refused_creation = None;
+        });
     }
 
     /// Notes that somebody else may have the secret from now on.
@@ -125,6 +137,28 @@ impl Ledger {
     /// Notes whether the recorded binding counts no more.
     pub fn unbound(&self, uid: &str, unbound: bool) {
         self.update(uid, |entry| entry.unbound = unbound);
+    }
+
+    /// Remembers why the secret could not be created.
+    pub fn creation_refused(&self, uid: &str, refusal: Refusal) {
+        let told = false;
+        self.update(uid, |entry| {
+            entry.refused_creation = Some(RefusedCreation { refusal, told });
+        });
+    }
+
+    /// The status says why the object is not in sync, be it a refused creation.
+    pub fn told(&self, uid: &str) {
+        let mut all = self.0.lock();
+        let entry = all.get_mut(uid);
+        if let Some(refused) = entry.and_then(|entry| entry.refused_creation.as_mut()) {
+            refused.told = true;
+        }
+    }
+
+    /// Notes since when there is no key to delete the remote secret with.
+    pub fn keyless_since(&self, uid: &str, since: Option<Instant>) {
+        self.update(uid, |entry| entry.keyless_since = since);
     }
 
     /// Notes that a request about the object was answered, or may have been carried out, just now.
@@ -159,16 +193,6 @@ impl Ledger {
     /// Notes that somebody else's change was put right at that time.
     pub fn corrected(&self, uid: &str, at: Timestamp) {
         self.update(uid, |entry| entry.corrections.add(at));
-    }
-
-    /// Remembers why the secret could not be created, or forgets it.
-    pub fn refused_creation(&self, uid: &str, refusal: Option<Refusal>) {
-        self.update(uid, |entry| entry.refused_creation = refusal);
-    }
-
-    /// Notes since when there is no key to delete the remote secret with.
-    pub fn keyless_since(&self, uid: &str, since: Option<Instant>) {
-        self.update(uid, |entry| entry.keyless_since = since);
     }
 
     /// The server shows the status that was still to be written: its write had gone through after all.

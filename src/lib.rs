@@ -11,10 +11,11 @@
 //! 3. [`mod@reconcile`], which asks its pure steps what to do next and does it, until nothing is left to do.
 //! 4. [`nairi`] is the API on the other side; it knows nothing of Kubernetes.
 //!
-//! Beside the line: [`connections`] has the API keys, [`claims`] who owns which remote secret, [`vaults`] the lists
-//! of vaults, [`mod@sweep`] has each made once an interval and wakes the objects that differ, [`ledger`] is what this
-//! process did, [`fingerprint`] how a value is recognised without being kept, [`sync_request`] how one sync is asked
-//! for. [`mod@run`] puts them together.
+//! Beside the line: [`connections`] has the API keys, [`claims`] who owns which remote secret, [`vaults`] the lists of
+//! vaults, [`mod@sweep`] has each made once an interval and wakes the objects that differ, [`template`] makes a value
+//! of several keys of a Secret, [`ledger`] is what this process did, [`fingerprint`] how a value is recognised without
+//! being kept, [`sync_request`] how one sync is asked for, [`lease`] which of several replicas acts, and the fence that
+//! each write has to pass. [`mod@run`] puts them together.
 
 pub mod api;
 pub mod args;
@@ -23,15 +24,18 @@ pub mod claims;
 pub mod connections;
 pub mod context;
 pub mod crds;
+pub mod deadline;
 pub mod events;
 pub mod fingerprint;
 pub mod grants;
 pub mod http;
+pub mod lease;
 pub mod ledger;
 pub mod metrics;
 pub mod nairi;
 pub mod queue;
 pub mod reconcile;
+pub mod reminder;
 pub mod run;
 pub mod source;
 pub mod sweep;

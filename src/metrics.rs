@@ -14,6 +14,7 @@ use prometheus_client::{
     metrics::{
         counter::Counter,
         family::Family,
+        gauge::Gauge,
         histogram::{Histogram, exponential_buckets},
         info::Info,
     },
@@ -57,6 +58,7 @@ pub struct Metrics {
     propagation: Histogram,
     drift: Family<ActionLabel, Counter>,
     released: Counter,
+    leader: Gauge,
 }
 
 /// From 1 ms to about 30 s.
@@ -77,6 +79,7 @@ impl Metrics {
             propagation: seconds(),
             drift: Family::default(),
             released: Counter::default(),
+            leader: Gauge::default(),
         };
         let mut registry = Registry::with_prefix("vaultsecret");
         let Self {
@@ -88,6 +91,7 @@ impl Metrics {
             propagation,
             drift,
             released,
+            leader,
         } = metrics.clone();
         registry.register("reconcile", "Reconciles, by how they ended", reconciles);
         registry.register(
@@ -125,6 +129,7 @@ impl Metrics {
             "Objects that were released while their remote secrets stay behind",
             released,
         );
+        registry.register("leader", "Whether this replica acts: 1, or 0", leader);
         let build = vec![("version", env!("CARGO_PKG_VERSION"))];
         registry.register("build", "The running version", Info::new(build));
         (metrics, registry)
@@ -171,6 +176,11 @@ impl Metrics {
     /// An object was released while its remote secret stays behind.
     pub fn released(&self) {
         self.released.inc();
+    }
+
+    /// This replica acts from here on, until its end.
+    pub fn leads(&self) {
+        self.leader.set(1);
     }
 
     /// A PATCH was confirmed, this long after its cause was seen.

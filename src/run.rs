@@ -4,14 +4,12 @@ mod prepare;
 
 use std::{
     pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use futures::StreamExt as _;
+use kube::Client;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -27,7 +25,8 @@ use crate::{
     connections::{Connections, check},
     context::{Context, Queues, Settings},
     events::Events,
-    http,
+    http::{self, Readiness},
+    lease::{Candidate, Fence, Leader, Lost},
     ledger::Ledger,
     metrics::{Metrics, live::Live},
     nairi,
@@ -35,7 +34,7 @@ use crate::{
     reconcile,
     sweep::{self, Sweeps},
     vaults::Vaults,
-    watch::{self as watches, Index, Writers},
+    watch::{self as watches, Index, Stores, Writers},
 };
 
 /// How long one request to Kubernetes may take.
@@ -70,6 +69,11 @@ pub enum Error {
     /// The system refused something else.
     #[error(transparent)]
     Io(#[from] std::io::Error),
+    /// Another replica acts from here on, or may do so at any moment.
+    #[error(
+        "the lease is lost ({0}): nothing more is sent; a new process takes part in the election again"
+    )]
+    Lease(Lost),
     /// A part that runs as long as the process ended.
     #[error("{0} ended")]
     Ended(&'static str),
@@ -102,117 +106,213 @@ pub async fn run(args: Run) -> Result<(), Error> {
 }
 
 async fn operate(args: Run, ending: watch::Receiver<bool>) -> Result<(), Error> {
-    let (metrics, mut registry) = Metrics::new();
-    let client = prepare::kubernetes().await?;
-    let namespace = args
-        .namespace
-        .clone()
-        .unwrap_or_else(|| client.default_namespace().to_owned());
-    let replica = prepare::replica();
-    let nairi = nairi_client(&args, &replica, &metrics)?;
-    let listener = TcpListener::bind(args.http_addr)
-        .await
-        .map_err(|error| Error::Port {
-            addr: args.http_addr,
-            error,
-        })?;
-    let addr = listener.local_addr()?;
-    let (queues, due) = queues();
-    let connections = Arc::new(connections(&args, &queues)?);
-    let writers = Writers::default();
-    let stores = writers.stores();
-    let sweeps = Arc::new(Sweeps::new(args.resync_interval));
-    registry.register_collector(Box::new(Live {
-        stores: stores.clone(),
-        queues: queues.clone(),
-        connections: Arc::clone(&connections),
-        sweeps: Arc::clone(&sweeps),
-    }));
-
-    // These run until this function returns, and end with it.
-    let mut parts = JoinSet::new();
-    let ready = Arc::new(AtomicBool::new(false));
-    let serving = http::serve(listener, registry, Arc::clone(&ready));
-    parts.spawn(async move {
-        let _ = serving.await;
-        "the HTTP server"
-    });
-    info!(version = env!("CARGO_PKG_VERSION"), api = args.api_url, http = %addr, namespace, replica, "starting");
-    if args.dry_run {
-        warn!(
-            "this is a dry run (--dry-run): nothing is sent to Nairi, and status says what would be"
-        );
-    }
-
-    let prepared = async {
-        prepare::wait_for_crds(&client).await;
-        prepare::fingerprint_key(&client, &namespace).await
+    let process = Process::begin(args).await?;
+    let leader = if process.args.leader_elect {
+        let Some(leader) = process.win(&ending).await else {
+            return Ok(());
+        };
+        Some(leader)
+    } else {
+        None
     };
-    let Some(fingerprints) = unless_ended(&ending, prepared).await else {
-        return Ok(());
+    let fence = leader.as_ref().map_or_else(Fence::open, Leader::fence);
+    let outcome = tokio::select! {
+        biased;
+        lost = fence.lost() => Err(Error::Lease(lost)),
+        outcome = process.act(fence.clone(), &ending) => outcome,
     };
-    let (listed, lists) = mpsc::unbounded_channel();
-    let vaults = Vaults::new(
-        nairi.clone(),
-        Arc::clone(&connections),
-        stores.objects.clone(),
-        queues.objects.clone(),
-        listed,
-    );
-    let ctx = Arc::new(Context {
-        vaults: Arc::new(vaults),
-        events: Events::new(client.clone(), &replica, KUBE_TIMEOUT),
-        settings: settings(&args),
-        client,
-        nairi,
-        stores: stores.clone(),
-        index: Index::default(),
-        sweeps,
-        connections,
-        claims: Claims::new(queues.objects.clone()),
-        ledger: Ledger::default(),
-        watch_namespaces: args.watch_namespaces,
-        namespace,
-        fingerprints: Arc::new(fingerprints),
-        queues,
-        metrics: Arc::new(metrics),
-    });
-    for watching in watches::watches(&ctx, writers) {
-        parts.spawn(async move {
-            watching.await;
-            "a watch"
-        });
-    }
-    parts.spawn(tick(Arc::clone(&ctx)));
-    if unless_ended(&ending, stores.wait_until_ready())
-        .await
-        .is_none()
+    if outcome.is_ok()
+        && let Some(leader) = leader
     {
-        return Ok(());
+        leader.give_back().await;
     }
-    parts.spawn(sweep::sweep(Arc::clone(&ctx), lists));
-    ready.store(true, Ordering::Relaxed);
-    info!(objects = stores.objects.len(), "ready");
-
-    tokio::select! {
-        () = work(&ctx, due, args.concurrency, &ending) => {}
-        Some(part) = parts.join_next() => {
-            let part = part.unwrap_or("a part that panicked");
-            error!(part, "a part of the operator ended");
-            return Err(Error::Ended(part));
-        }
-    }
-    info!("ended");
-    Ok(())
+    outcome
 }
 
-fn settings(args: &Run) -> Settings {
-    Settings {
-        kube_timeout: KUBE_TIMEOUT,
-        reconcile_timeout: 3 * args.api_timeout + 2 * KUBE_TIMEOUT,
-        resync_interval: args.resync_interval,
-        dry_run: args.dry_run,
-        deletion_grace: args.deletion_grace,
+/// What there is before it is known whether this process is to act.
+struct Process {
+    args: Run,
+    replica: String,
+    namespace: String,
+    client: Client,
+    nairi: nairi::Client,
+    metrics: Metrics,
+    queues: Queues,
+    due: AllDue,
+    connections: Arc<Connections>,
+    writers: Writers,
+    stores: Stores,
+    sweeps: Arc<Sweeps>,
+    readiness: watch::Sender<Readiness>,
+    /// These run until this is dropped.
+    parts: JoinSet<&'static str>,
+}
+
+impl Process {
+    async fn begin(args: Run) -> Result<Self, Error> {
+        let (metrics, mut registry) = Metrics::new();
+        let replica = prepare::replica();
+        let agent = format!(
+            "vaultsecret-operator/{} ({replica})",
+            env!("CARGO_PKG_VERSION")
+        );
+        let client = prepare::kubernetes(&agent).await?;
+        let namespace = args
+            .namespace
+            .clone()
+            .unwrap_or_else(|| client.default_namespace().to_owned());
+        let nairi = nairi_client(&args, agent, &metrics)?;
+        let listener = TcpListener::bind(args.http_addr)
+            .await
+            .map_err(|error| Error::Port {
+                addr: args.http_addr,
+                error,
+            })?;
+        let addr = listener.local_addr()?;
+        let (queues, due) = queues();
+        let connections = Arc::new(connections(&args, &queues)?);
+        let writers = Writers::default();
+        let stores = writers.stores();
+        let sweeps = Arc::new(Sweeps::new(args.resync_interval));
+        registry.register_collector(Box::new(Live {
+            stores: stores.clone(),
+            queues: queues.clone(),
+            connections: Arc::clone(&connections),
+            sweeps: Arc::clone(&sweeps),
+        }));
+
+        let mut parts = JoinSet::new();
+        let (readiness, shown) = watch::channel(Readiness::Starting);
+        let serving = http::serve(listener, registry, shown);
+        parts.spawn(async move {
+            let _ = serving.await;
+            "the HTTP server"
+        });
+        info!(version = env!("CARGO_PKG_VERSION"), api = args.api_url, http = %addr, namespace, replica, "starting");
+        if args.dry_run {
+            warn!(
+                "this is a dry run (--dry-run): nothing is sent to Nairi, and status says what would be"
+            );
+        }
+        Ok(Self {
+            args,
+            replica,
+            namespace,
+            client,
+            nairi,
+            metrics,
+            queues,
+            due,
+            connections,
+            writers,
+            stores,
+            sweeps,
+            readiness,
+            parts,
+        })
+    }
+
+    /// Stands by until the lease is ours, or the process is to end.
+    async fn win(&self, ending: &watch::Receiver<bool>) -> Option<Leader> {
+        let candidate = Candidate::new(
+            self.client.clone(),
+            &self.namespace,
+            &self.args.lease_name,
+            &self.replica,
+        );
+        let standing_by = || {
+            self.readiness.send_replace(Readiness::StandingBy);
+        };
+        candidate.win(standing_by, ended(ending.clone())).await
+    }
+
+    /// Does what the operator is for, under `fence`, until the process is to end.
+    async fn act(self, fence: Fence, ending: &watch::Receiver<bool>) -> Result<(), Error> {
+        let Self {
+            args,
+            replica,
+            namespace,
+            client,
+            nairi,
+            metrics,
+            queues,
+            due,
+            connections,
+            writers,
+            stores,
+            sweeps,
+            readiness,
+            mut parts,
+        } = self;
+        metrics.leads();
+        readiness.send_replace(Readiness::Filling);
+        let prepared = async {
+            prepare::wait_for_crds(&client).await;
+            prepare::fingerprint_key(&client, &namespace, &fence).await
+        };
+        let Some(fingerprints) = unless_ended(ending, prepared).await else {
+            return Ok(());
+        };
+        let (listed, lists) = mpsc::unbounded_channel();
+        let vaults = Vaults::new(
+            nairi.clone(),
+            Arc::clone(&connections),
+            stores.objects.clone(),
+            queues.objects.clone(),
+            listed,
+        );
+        let ctx = Arc::new(Context {
+            vaults: Arc::new(vaults),
+            events: Events::new(client.clone(), &replica, fence.clone(), KUBE_TIMEOUT),
+            settings: Settings {
+                kube_timeout: KUBE_TIMEOUT,
+                reconcile_timeout: 3 * args.api_timeout + 2 * KUBE_TIMEOUT,
+                deletion_grace: args.deletion_grace,
+                dry_run: args.dry_run,
+                resync_interval: args.resync_interval,
+            },
+            client,
+            nairi,
+            fence,
+            stores: stores.clone(),
+            index: Index::default(),
+            sweeps,
+            connections,
+            claims: Claims::new(queues.objects.clone()),
+            ledger: Ledger::default(),
+            watch_namespaces: args.watch_namespaces,
+            namespace,
+            fingerprints: Arc::new(fingerprints),
+            queues,
+            metrics: Arc::new(metrics),
+        });
+        for watching in watches::watches(&ctx, writers) {
+            parts.spawn(async move {
+                watching.await;
+                "a watch"
+            });
+        }
+        parts.spawn(tick(Arc::clone(&ctx)));
+        if unless_ended(ending, stores.wait_until_ready())
+            .await
+            .is_none()
+        {
+            return Ok(());
+        }
+        parts.spawn(sweep::sweep(Arc::clone(&ctx), lists));
+        readiness.send_replace(Readiness::Ready);
+        info!(objects = stores.objects.len(), "ready");
+
+        tokio::select! {
+            () = work(&ctx, due, args.concurrency, ending) => {}
+            Some(part) = parts.join_next() => {
+                let part = part.unwrap_or("a part that panicked");
+                error!(part, "a part of the operator ended");
+                return Err(Error::Ended(part));
+            }
+        }
+        info!("ended");
+        Ok(())
     }
 }
 
@@ -242,7 +342,7 @@ fn queues() -> (Queues, AllDue) {
 
 fn nairi_client(
     args: &Run,
-    replica: &str,
+    user_agent: String,
     metrics: &Metrics,
 ) -> Result<nairi::Client, nairi::ConfigError> {
     let metrics = metrics.clone();
@@ -251,10 +351,7 @@ fn nairi_client(
         ca_file: args.api_ca_file.clone(),
         allow_insecure_http: args.allow_insecure_http,
         timeout: args.api_timeout,
-        user_agent: format!(
-            "vaultsecret-operator/{} ({replica})",
-            env!("CARGO_PKG_VERSION")
-        ),
+        user_agent,
         observer: Arc::new(move |method, code, took| metrics.requested(method, code, took)),
     })
 }

@@ -2,14 +2,14 @@
 //!
 //! Pure. minijinja reads the text; what it finds is translated into the few things a template may do, and all else is
 //! refused by name, before any value is there. So a template reaches nothing but the keys it was given: there is no
-//! statement, no loop, no function, no variable of its own. Its work is bounded in [`render`].
+//! statement, no loop, no function, no variable of its own. Its work is bounded in `render`.
 //!
 //! Whoever writes a template is not trusted with the process: the parser of minijinja recurses, so the tokens of an
 //! expression are counted before it sees them.
 //!
 //! Every key that is named has to exist. `data` is always the map of all keys; a key of that name is `data["data"]`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use minijinja::{
     machinery::{
@@ -23,8 +23,23 @@ use zeroize::Zeroizing;
 
 mod render;
 
-/// The content of a Secret's keys.
-pub type Data = BTreeMap<String, Zeroizing<Vec<u8>>>;
+/// The content of a Secret's keys. It has no form to be printed in.
+#[derive(Default)]
+pub struct Data(BTreeMap<String, Zeroizing<Vec<u8>>>);
+
+impl FromIterator<(String, Zeroizing<Vec<u8>>)> for Data {
+    fn from_iter<T: IntoIterator<Item = (String, Zeroizing<Vec<u8>>)>>(entries: T) -> Self {
+        Self(entries.into_iter().collect())
+    }
+}
+
+impl Data {
+    /// The content of a key.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&[u8]> {
+        self.0.get(key).map(|bytes| bytes.as_slice())
+    }
+}
 
 /// The name under which a template finds all keys.
 const ALL_KEYS: &str = "data";
@@ -37,7 +52,13 @@ const LONGEST_NAME: usize = 253;
 
 /// A template that may be rendered.
 #[derive(Debug)]
-pub struct Template(Vec<Piece>);
+pub struct Template {
+    pieces: Vec<Piece>,
+    /// The keys it names.
+    keys: BTreeSet<String>,
+    /// Whether it takes all others, too.
+    takes_all: bool,
+}
 
 #[derive(Debug)]
 enum Piece {
@@ -153,41 +174,37 @@ impl Template {
             // Its tokens were refused before.
             _ => Err(Error::Statement(1)),
         });
-        Ok(Self(pieces.collect::<Result<_, _>>()?))
+        let mut template = Self {
+            pieces: pieces.collect::<Result<_, _>>()?,
+            keys: BTreeSet::new(),
+            takes_all: false,
+        };
+        for piece in &template.pieces {
+            if let Piece::Value(value) = piece {
+                value.needs(&mut template.keys, &mut template.takes_all);
+            }
+        }
+        Ok(template)
     }
 
     /// Whether it needs the key of that name.
     #[must_use]
     pub fn uses(&self, key: &str) -> bool {
-        self.values()
-            .any(|value| value.uses_all() || value.keys().any(|used| used == key))
-    }
-
-    fn values(&self) -> impl Iterator<Item = &Expression> {
-        self.0.iter().filter_map(|piece| match piece {
-            Piece::Text(_) => None,
-            Piece::Value(value) => Some(value),
-        })
+        self.takes_all || self.keys.contains(key)
     }
 }
 
 impl Expression {
-    /// The keys it names.
-    fn keys(&self) -> Box<dyn Iterator<Item = &str> + '_> {
+    /// Adds the keys it needs.
+    fn needs(&self, keys: &mut BTreeSet<String>, all: &mut bool) {
         match self {
-            Self::Text(_) | Self::AllAsJson => Box::new(std::iter::empty()),
-            Self::Key(key) => Box::new(std::iter::once(key.as_str())),
-            Self::Joined(both) => Box::new(both.iter().flat_map(Self::keys)),
-            Self::Filtered(_, of, _) => of.keys(),
-        }
-    }
-
-    fn uses_all(&self) -> bool {
-        match self {
-            Self::Text(_) | Self::Key(_) => false,
-            Self::AllAsJson => true,
-            Self::Joined(both) => both.iter().any(Self::uses_all),
-            Self::Filtered(_, of, _) => of.uses_all(),
+            Self::Text(_) => {}
+            Self::Key(key) => {
+                keys.insert(key.clone());
+            }
+            Self::Joined(both) => both.iter().for_each(|one| one.needs(keys, all)),
+            Self::Filtered(_, of, _) => of.needs(keys, all),
+            Self::AllAsJson => *all = true,
         }
     }
 }

@@ -196,7 +196,7 @@ impl Vaults {
             return;
         };
         if let Some(Ok(secrets)) = vault.latest.as_mut().map(|list| list.outcome.as_mut()) {
-            replace(secrets, answer);
+            take_over(secrets, answer);
         }
         if vault.listing {
             vault.learned.push(answer.clone());
@@ -272,7 +272,7 @@ impl Vaults {
             let mut outcome = outcome;
             for answer in vault.learned.drain(..) {
                 if let Ok(secrets) = &mut outcome {
-                    replace(secrets, &answer);
+                    take_over(secrets, &answer);
                 }
             }
             let listed = Listed {
@@ -329,9 +329,11 @@ impl Vaults {
     }
 }
 
-fn replace(secrets: &mut [RemoteSecret], answer: &RemoteSecret) {
-    if let Some(known) = secrets.iter_mut().find(|secret| secret.id == answer.id) {
-        known.clone_from(answer);
+/// What answered is there, whether the list shows it or not.
+fn take_over(secrets: &mut Vec<RemoteSecret>, answer: &RemoteSecret) {
+    match secrets.iter_mut().find(|secret| secret.id == answer.id) {
+        Some(known) => known.clone_from(answer),
+        None => secrets.push(answer.clone()),
     }
 }
 

@@ -2,7 +2,6 @@
 
 mod support;
 
-use k8s_openapi::jiff::Timestamp;
 use kube::{
     Api,
     api::{DeleteParams, PostParams},
@@ -34,15 +33,6 @@ async fn connect(world: &World, namespace: &str, name: &str, key: &str) {
     api.create(&post, &connection).await.expect("a connection");
 }
 
-/// Waits until what is created from now on is younger than `object`: Kubernetes counts whole seconds.
-async fn age(object: &VaultSecret) {
-    let created = object.metadata.creation_timestamp.as_ref().expect("stored");
-    eventually("a second has passed", SOON, || async {
-        (Timestamp::now().as_second() > created.0.as_second()).then_some(())
-    })
-    .await;
-}
-
 fn message(object: &VaultSecret) -> &str {
     let ready = condition(object, "Ready").expect("a condition");
     &ready.message
@@ -70,7 +60,7 @@ async fn the_oldest_writes_and_the_other_takes_over_when_it_goes() {
         .await;
     let old = world.vault_secret("old").secret_id(&id);
     world.create(old.value_from("old", "key")).await;
-    age(&world.synced("old").await).await;
+    objects::older(&world.synced("old").await).await;
     let mark = world.mark().await;
 
     let young = world.vault_secret("young").env_key("TOKEN");
@@ -123,7 +113,7 @@ async fn nothing_is_told_of_a_claimant_in_another_namespace() {
         object.is_some_and(|object: &VaultSecret| current_reason(object) == Some("Synced"))
     });
     let synced = synced.await.flatten().expect("it is synced");
-    age(&synced).await;
+    objects::older(&synced).await;
     let mark = world.mark().await;
 
     world.create_secret("ours", &[("key", "ours")]).await;
@@ -156,7 +146,7 @@ async fn a_grant_that_ends_hands_the_secret_over() {
         .await;
     let granted = world.vault_secret("granted").env_key("TOKEN");
     world.create(granted.value_from("source", "a")).await;
-    age(&world.synced("granted").await).await;
+    objects::older(&world.synced("granted").await).await;
     let other = world.vault_secret("other").env_key("TOKEN");
     let other = other.connection(ConnectionKind::VaultConnection, "own");
     world.create(other.value_from("source", "b")).await;
@@ -197,7 +187,7 @@ async fn an_older_object_that_was_never_shown_the_secret_keeps_nobody() {
     let claims = world.vault_secret("claims").secret_id(&id);
     let claims = claims.connection(ConnectionKind::VaultConnection, "useless");
     world.create(claims.value_from("source", "key")).await;
-    age(&world.reason("claims", "Unauthorized").await).await;
+    objects::older(&world.reason("claims", "Unauthorized").await).await;
 
     let proves = world.vault_secret("proves").env_key("TOKEN");
     world.create(proves.value_from("source", "key")).await;
@@ -214,7 +204,7 @@ async fn an_older_object_that_comes_to_mean_the_secret_takes_it() {
         .await;
     let old = world.vault_secret("old").env_key("TYPO");
     world.create(old.value_from("source", "a")).await;
-    age(&world.reason("old", "RemoteNotFound").await).await;
+    objects::older(&world.reason("old", "RemoteNotFound").await).await;
     let young = world.vault_secret("young").env_key("TOKEN");
     world.create(young.value_from("source", "b")).await;
     world.synced("young").await;
@@ -234,7 +224,7 @@ async fn a_suspended_object_keeps_its_claim() {
         .await;
     let old = world.vault_secret("old").env_key("TOKEN");
     world.create(old.value_from("source", "a")).await;
-    age(&world.synced("old").await).await;
+    objects::older(&world.synced("old").await).await;
     world.edit_spec("old", json!({"suspend": true})).await;
     world
         .until("old", "suspended", |object| {
@@ -259,7 +249,7 @@ async fn a_restart_changes_no_owner() {
         .await;
     let old = world.vault_secret("old").env_key("TOKEN");
     world.create(old.value_from("source", "a")).await;
-    age(&world.synced("old").await).await;
+    objects::older(&world.synced("old").await).await;
     let young = world.vault_secret("young").env_key("TOKEN");
     world.create(young.value_from("source", "b")).await;
     world.reason("young", "Conflict").await;

@@ -259,7 +259,8 @@ async fn write<C: Connection>(
         name: &name,
         resource_version: &resource_version,
     };
-    status::write(&api, target, &shown, &next, ctx.settings.kube_timeout).await?;
+    let within = (&ctx.fence, ctx.settings.kube_timeout);
+    status::write(&api, target, &shown, &next, within).await?;
     if before.as_deref() != Some(reason.as_str()) {
         let type_ = if reason.status() == Status::True {
             EventType::Normal

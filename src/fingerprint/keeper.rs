@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 use super::{FingerprintKey, KeyError};
 use crate::{
     backoff,
+    lease::Fence,
     source::{self, KeyOf, brief},
 };
 
@@ -44,13 +45,17 @@ pub enum Error {
 ///
 /// # Errors
 /// See [`Error`].
-pub async fn load(client: &Client, namespace: &str) -> Result<FingerprintKey, Error> {
+pub async fn load(
+    client: &Client,
+    namespace: &str,
+    fence: &Fence,
+) -> Result<FingerprintKey, Error> {
     if let Some(key) = read(client, namespace).await? {
         return Ok(key);
     }
     let key = FingerprintKey::generate()
         .map_err(|error: KeyError| Error::Unavailable(error.to_string()))?;
-    if create(client, namespace, &key).await? {
+    if create(client, namespace, &key, fence).await? {
         info!(namespace, secret = SECRET, "made the fingerprint key");
         return Ok(key);
     }
@@ -59,9 +64,9 @@ pub async fn load(client: &Client, namespace: &str) -> Result<FingerprintKey, Er
 }
 
 /// Puts the key back after somebody deleted its Secret; tries until it is there.
-pub async fn put_back(client: Client, namespace: String, key: Arc<FingerprintKey>) {
+pub async fn put_back(client: Client, namespace: String, key: Arc<FingerprintKey>, fence: Fence) {
     for failures in 1.. {
-        match create(&client, &namespace, &key).await {
+        match create(&client, &namespace, &key, &fence).await {
             Ok(_) => {
                 let message = "the fingerprint key was deleted; put back";
                 warn!(namespace, secret = SECRET, "{message}");
@@ -94,7 +99,12 @@ async fn read(client: &Client, namespace: &str) -> Result<Option<FingerprintKey>
 }
 
 /// Whether it was made; not, if there is one already.
-async fn create(client: &Client, namespace: &str, key: &FingerprintKey) -> Result<bool, Error> {
+async fn create(
+    client: &Client,
+    namespace: &str,
+    key: &FingerprintKey,
+    fence: &Fence,
+) -> Result<bool, Error> {
     let bytes = key.bytes().expose_secret().to_vec();
     let secret = Secret {
         metadata: ObjectMeta {
@@ -112,7 +122,8 @@ async fn create(client: &Client, namespace: &str, key: &FingerprintKey) -> Resul
         ..Secret::default()
     };
     let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
-    match tokio::time::timeout(LIMIT, secrets.create(&PostParams::default(), &secret)).await {
+    let params = PostParams::default();
+    match fence.bounded(LIMIT, secrets.create(&params, &secret)).await {
         Ok(Ok(_)) => Ok(true),
         Ok(Err(kube::Error::Api(status))) if status.is_already_exists() => Ok(false),
         Ok(Err(error)) => Err(Error::Unavailable(brief(&error))),

@@ -15,6 +15,7 @@ use super::failure::describe;
 use super::key::ApiKey;
 use super::list::MAX_ELEMENT;
 use super::scrub::scrub;
+use crate::deadline;
 
 /// The size of the body of one object at most.
 const MAX_BODY: usize = MAX_ELEMENT;
@@ -140,13 +141,13 @@ impl<'a> Call<'a> {
         Error::new(class, self.status.map(|status| status.as_u16()), sentence)
     }
 
-    /// Waits, no longer than to the deadline.
+    /// Waits, no longer than to the deadline; after it nothing more is sent either.
     async fn bounded<T>(
         &mut self,
         step: impl Future<Output = reqwest::Result<T>>,
     ) -> Result<T, Error> {
         let host = &self.client.host;
-        match timeout_at(self.deadline, step).await {
+        match deadline::before(self.deadline, step).await {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(error)) => {
                 let failure = describe(&error, host);

@@ -94,8 +94,8 @@ pub async fn patch(
         value: value.as_ref().map(|(value, ..)| (*value).clone()),
         allowed_domains: allowed_domains.cloned(),
     };
-    let outcome = ctx
-        .nairi
+    let nairi = ctx.writing().await;
+    let outcome = nairi
         .patch_secret(&to.credential.key, to.vault_id, &secret_id, &body)
         .await;
     drop(body);
@@ -212,9 +212,11 @@ pub async fn create(
         value: value.clone(),
         allowed_domains: allowed_domains.clone(),
     };
-    let outcome = (ctx.nairi)
+    let nairi = ctx.writing().await;
+    let outcome = nairi
         .create_secret(&to.credential.key, to.vault_id, &body)
         .await;
+    ctx.ledger.asked(to.uid);
     drop(body);
     ctx.ledger.asked(to.uid);
     let known = |text: &str| {
@@ -224,6 +226,7 @@ pub async fn create(
     let answer = outcome
         .and_then(|answer| credible(answer, Some(value), Some(&allowed_domains), known))
         .inspect_err(|error| ctx.connections.heed(to.credential, error))?;
+    ctx.vaults.learn(to.credential, to.vault_id, &answer);
     ctx.ledger.answered(to.uid, Fields::NONE);
     ctx.ledger.unbound(to.uid, false);
     ctx.metrics.patched(Fields::ALL, to.due.elapsed());
@@ -252,7 +255,8 @@ pub async fn create(
 /// # Errors
 /// The failed request.
 pub async fn delete(ctx: &Context, to: Request<'_>, secret_id: &str) -> Result<(), Error> {
-    let outcome = (ctx.nairi)
+    let nairi = ctx.writing().await;
+    let outcome = nairi
         .delete_secret(&to.credential.key, to.vault_id, secret_id)
         .await
         .inspect_err(|error| ctx.connections.heed(to.credential, error));
@@ -270,14 +274,9 @@ pub async fn delete(ctx: &Context, to: Request<'_>, secret_id: &str) -> Result<(
 /// # Errors
 /// The failed request.
 pub async fn read(ctx: &Context, to: Request<'_>, secret_id: &str) -> Result<RemoteSecret, Error> {
-    let answer = ctx
-        .nairi
-        .patch_secret(
-            &to.credential.key,
-            to.vault_id,
-            secret_id,
-            &SecretPatch::default(),
-        )
+    let (nairi, nothing) = (ctx.writing().await, SecretPatch::default());
+    let answer = nairi
+        .patch_secret(&to.credential.key, to.vault_id, secret_id, &nothing)
         .await
         .inspect_err(|error| ctx.connections.heed(to.credential, error))?;
     ctx.ledger.asked(to.uid);

@@ -84,7 +84,7 @@ pub fn compare(
         (Remote::Listed(secret), Some(bound)) => {
             was_missing(status) || !plan::is_recorded(bound, secret)
         }
-        (Remote::Listed(_), None) => was_missing(status),
+        (Remote::Listed(_), None) => was_missing(status) || entry.refused_creation.is_some(),
         (missing, bound) => {
             (bound.is_some() || was_missing(status))
                 && !says(status, &plan::not_found(&target, missing))

@@ -57,7 +57,6 @@ pub(super) async fn conclude(
     }
     if matches!(verdict, Verdict::Synced(_) | Verdict::Drifted { .. }) {
         ctx.ledger.settled(uid);
-        ctx.ledger.refused_creation(uid, None);
     }
     let now = Timestamp::now();
     let contended = contention::until(&ctx.ledger.entry(uid).corrections, previous, now);
@@ -146,7 +145,8 @@ async fn write(
         name: &name,
         resource_version: &resource_version,
     };
-    match status::write(&api, target, &shown, &next, ctx.settings.kube_timeout).await {
+    let within = (&ctx.fence, ctx.settings.kube_timeout);
+    match status::write(&api, target, &shown, &next, within).await {
         Ok(version) => {
             ctx.ledger.remember(uid, next.clone(), version);
             if let Some(version) = ctx

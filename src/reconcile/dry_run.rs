@@ -67,9 +67,13 @@ fn told(pending: Fields, what: &str, retry: Retry) -> Verdict {
 }
 
 /// How a dry run begins: it needs no finalizer of ours. What it left undone is not in the record, so an object that
-/// is not in sync is looked for in its vault each time.
-pub fn begin(observed: &mut Observed, status: &VaultSecretStatus) {
+/// is not in sync is looked for in its vault each time, unless a list shows it already.
+pub fn begin(observed: &mut Observed, desired: &Desired, status: &VaultSecretStatus) {
     observed.held = true;
+    if observed.remote != Remote::Unasked {
+        let listed = observed.remote.clone();
+        saw(observed, desired, listed);
+    }
     observed.unwatched |= ready_reason(status) != Some(Reason::Synced);
 }
 
@@ -79,11 +83,10 @@ pub fn saw(observed: &mut Observed, desired: &Desired, listed: Remote) {
         Remote::Listed(secret) => {
             observed.saw(desired, secret);
         }
-        missing @ (Remote::Absent | Remote::Mismatch(_)) => {
+        missing => {
             observed.confirmed = None;
             observed.remote = missing;
         }
-        other => observed.remote = other,
     }
 }
 

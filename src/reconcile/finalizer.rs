@@ -9,7 +9,10 @@ use kube::{
 };
 use serde_json::json;
 
-use crate::api::{FINALIZER, VaultSecret};
+use crate::{
+    api::{FINALIZER, VaultSecret},
+    lease::Fence,
+};
 
 /// Whether our finalizer is set on `object`.
 #[must_use]
@@ -18,6 +21,7 @@ pub fn is_set(object: &VaultSecret) -> bool {
 }
 
 /// Sets or removes our finalizer on `object`, as far as `resource_version` is its version still; returns the new one.
+/// Never returns once the lease is lost.
 ///
 /// # Errors
 /// Whatever the API server answers; 409 where the object has moved on.
@@ -26,7 +30,7 @@ pub async fn write(
     object: &VaultSecret,
     resource_version: &str,
     set: bool,
-    limit: Duration,
+    (fence, timeout): (&Fence, Duration),
 ) -> Result<Option<String>, kube::Error> {
     let others = object.finalizers().iter().filter(|name| *name != FINALIZER);
     let ours = FINALIZER.to_owned();
@@ -41,8 +45,10 @@ pub async fn write(
         PatchParams::default(),
         Patch::Merge(body),
     );
-    let written = tokio::time::timeout(limit, api.patch_metadata(&name, &params, &patch))
+    let request = api.patch_metadata(&name, &params, &patch);
+    let written = fence
+        .bounded(timeout, request)
         .await
-        .map_err(|elapsed| kube::Error::Service(elapsed.into()))??;
+        .map_err(|passed| kube::Error::Service(passed.into()))??;
     Ok(written.metadata.resource_version)
 }

@@ -65,7 +65,9 @@ pub fn recorded(
         // The registry of claims says where it stands.
         claim: Claim::Unproven,
         held: finalizer::is_set(object),
-        refused_creation: entry.refused_creation.clone(),
+        refused_creation: (entry.refused_creation.as_ref())
+            .filter(|refused| !refused.told)
+            .map(|refused| refused.refusal.clone()),
         confirmed,
     }
 }

@@ -75,11 +75,10 @@ impl Pass<'_> {
         let source = ctx.stores.source_version(object);
         let mut observed =
             observe::recorded(object, &desired, status, self.entry, source.as_deref());
-        if ctx.settings.dry_run {
-            dry_run::begin(&mut observed, status);
-        }
-        // What the vault's list showed.
         self.shown(&desired, &observed);
+        if ctx.settings.dry_run {
+            dry_run::begin(&mut observed, &desired, status);
+        }
         for _ in 0..MOST_STEPS {
             observed.claim = self.claim();
             let step = plan::plan(&desired, &observed);
@@ -101,7 +100,7 @@ impl Pass<'_> {
                     });
                 }
                 Plan::Refuse(refusal) => {
-                    ctx.ledger.refused_creation(self.uid, None);
+                    ctx.ledger.told(self.uid);
                     return Err(self.blocked(refusal, Fields::NONE));
                 }
                 Plan::Hold => {
@@ -116,18 +115,9 @@ impl Pass<'_> {
                         observe::evidence(&ctx.fingerprints, object, &observed, &value);
                     desired.value = Value::Read(value);
                 }
-                Plan::Look | Plan::ReadRemote { .. } if ctx.settings.dry_run => {
-                    let listed = self
-                        .look(&connection, &desired, &observed)
-                        .map_err(|verdict| self.unless_in_sync(status, requested, verdict))?;
-                    dry_run::saw(&mut observed, &desired, listed);
-                    self.shown(&desired, &observed);
-                }
-                Plan::Look => {
-                    observed.remote = self
-                        .look(&connection, &desired, &observed)
-                        .map_err(|verdict| self.unless_in_sync(status, requested, verdict))?;
-                    self.shown(&desired, &observed);
+                Plan::Look => self.find(&connection, &desired, &mut observed, status)?,
+                Plan::ReadRemote { .. } if ctx.settings.dry_run => {
+                    self.find(&connection, &desired, &mut observed, status)?;
                 }
                 Plan::ReadRemote { secret_id } => {
                     let answer = self
@@ -135,7 +125,11 @@ impl Pass<'_> {
                         .await
                         .and_then(|answer| self.unrepeated(answer, &desired, &observed))
                         .map_err(|verdict| self.unless_in_sync(status, requested, verdict))?;
-                    self.refute(&observed.remote, &answer);
+                    if let Remote::Listed(listed) = &observed.remote
+                        && !same_instant(&listed.updated_at, &answer.updated_at)
+                    {
+                        ctx.ledger.outdated(self.uid, &listed.updated_at);
+                    }
                     if observed.saw(&desired, answer) {
                         self.confirmed.clone_from(&observed.confirmed);
                     }
@@ -197,6 +191,27 @@ impl Pass<'_> {
         Ok(value)
     }
 
+    /// Looks the secret up in its vault's list.
+    fn find(
+        &mut self,
+        connection: &ConnectionId,
+        desired: &Desired,
+        observed: &mut Observed,
+        status: &VaultSecretStatus,
+    ) -> Result<(), Verdict> {
+        let requested = observed.requested(desired);
+        let listed = self
+            .look(connection, desired, observed)
+            .map_err(|verdict| self.unless_in_sync(status, requested, verdict))?;
+        if self.ctx.settings.dry_run {
+            dry_run::saw(observed, desired, listed);
+        } else {
+            observed.remote = listed;
+        }
+        self.shown(desired, observed);
+        Ok(())
+    }
+
     fn look(
         &mut self,
         connection: &ConnectionId,
@@ -235,15 +250,6 @@ impl Pass<'_> {
                 Err(self.gone(&credential, secret_id))
             }
             Err(error) => Err(self.blocked(self.failure(&error), Fields::NONE)),
-        }
-    }
-
-    /// What a list showed that the secret's own answer contradicts is not believed a second time.
-    fn refute(&self, shown: &Remote, answer: &RemoteSecret) {
-        if let Remote::Listed(listed) = shown
-            && !same_instant(&listed.updated_at, &answer.updated_at)
-        {
-            self.ctx.ledger.outdated(self.uid, &listed.updated_at);
         }
     }
 

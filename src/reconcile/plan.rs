@@ -19,6 +19,7 @@ use crate::{
 
 /// What is known of the remote secret and of our own past when a plan is made.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Observed {
     /// What the API last confirmed, if the object is bound to what `spec` names.
     pub confirmed: Option<Confirmed>,
@@ -193,12 +194,12 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Plan {
             let renamed = Remote::Mismatch(secret.env_key.clone());
             return Plan::Refuse(not_found(&desired.target, &renamed));
         }
-        (Remote::Absent, None) if desired.creation_policy == CreationPolicy::IfMissing => {
-            return creation(desired, observed);
-        }
         (Remote::Listed(secret) | Remote::Seen(secret), _) => Some(secret),
         // A list is weak evidence: a bound id is asked itself before it counts as gone, or as another's.
         (Remote::Absent | Remote::Mismatch(_), Some(confirmed)) => return confirmed.ask(),
+        (Remote::Absent, None) if desired.creation_policy == CreationPolicy::IfMissing => {
+            return creation(desired, observed);
+        }
         // The next list of the vault that shows something else wakes the object.
         (missing, _) => return Plan::Refuse(not_found(&desired.target, missing)),
     };

@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     api::{Class, ConditionType, Reason, Status, VaultSecretStatus, condition},
+    lease::Fence,
     reconcile::{
         fields::Fields,
         verdict::{Refusal, Verdict},
@@ -202,6 +203,7 @@ pub struct Write<'a> {
 }
 
 /// Writes `next` over `shown` as a merge patch of the status subresource; returns the new resourceVersion.
+/// Never returns once the lease is lost.
 ///
 /// # Errors
 /// Whatever the API server answers; 409 where `resource_version` is no longer the object's.
@@ -210,7 +212,7 @@ pub async fn write<K, S>(
     write: Write<'_>,
     shown: &S,
     next: &S,
-    limit: Duration,
+    (fence, timeout): (&Fence, Duration),
 ) -> Result<Option<String>, kube::Error>
 where
     K: Clone + std::fmt::Debug + DeserializeOwned + kube::Resource<DynamicType = ()>,
@@ -222,9 +224,11 @@ where
         "status": changes,
     });
     let (params, patch) = (PatchParams::default(), Patch::Merge(body));
-    let written = tokio::time::timeout(limit, api.patch_status(write.name, &params, &patch))
+    let request = api.patch_status(write.name, &params, &patch);
+    let written = fence
+        .bounded(timeout, request)
         .await
-        .map_err(|elapsed| kube::Error::Service(elapsed.into()))??;
+        .map_err(|passed| kube::Error::Service(passed.into()))??;
     Ok(written.meta().resource_version.clone())
 }
 

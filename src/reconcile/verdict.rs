@@ -38,7 +38,8 @@ pub enum Verdict {
     Waiting,
     /// An object in sync could not be looked after: its status stays as it is.
     Unchecked(Retry),
-    /// The object changed or went away while we worked: whatever did that has queued it again.
+    /// The object changed or went away while we worked, or another writes to its secret: what comes of that queues it
+    /// again.
     Outdated,
     /// The object was being deleted, and nothing of ours keeps it any more.
     Released,

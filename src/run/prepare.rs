@@ -1,10 +1,8 @@
 //! What the operator needs before it can begin, and waits for: an API server, its CRDs, its fingerprint key.
 
-use std::{
-    error::Error as StdError,
-    time::{Duration, Instant},
-};
+use std::{error::Error as StdError, time::Duration};
 
+use http::{HeaderValue, header::USER_AGENT};
 use kube::{
     Api, Client, Resource,
     api::ListParams,
@@ -12,28 +10,29 @@ use kube::{
     core::PartialObjectMeta,
 };
 use serde::de::DeserializeOwned;
-use tracing::warn;
 
 use super::{Error, KUBE_TIMEOUT};
 use crate::{
     api::{ClusterVaultConnection, VaultConnection, VaultSecret},
     fingerprint::{FingerprintKey, keeper},
+    lease::Fence,
+    reminder::Reminder,
     source::brief,
 };
 
 /// How often what is missing is looked for again.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
-/// How often a line says what is still missing.
-const SAY_AGAIN: Duration = Duration::from_secs(30);
-
-/// Kubernetes: the service account in a cluster, the kubeconfig elsewhere.
-pub(super) async fn kubernetes() -> Result<Client, Error> {
+/// Kubernetes: the service account in a cluster, the kubeconfig elsewhere. `agent` names us in the API server's log.
+pub(super) async fn kubernetes(agent: &str) -> Result<Client, Error> {
     let mut config = kube::Config::infer()
         .await
         .map_err(|error| Error::Kubeconfig(unread(&error)))?;
     // We have our own, which know when to stop.
     config.default_retry = false;
+    if let Ok(agent) = HeaderValue::from_str(agent) {
+        config.headers.push((USER_AGENT, agent));
+    }
     Client::try_from(config).map_err(|error| Error::Kubeconfig(unusable(&error)))
 }
 
@@ -63,9 +62,14 @@ fn unusable(error: &kube::Error) -> String {
     }
 }
 
-/// The name of this replica: in a cluster, the Pod's.
+/// The name of this replica: the Pod's, which the chart tells by `POD_NAME`; elsewhere the machine's.
 pub(super) fn replica() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let pod = std::env::var("POD_NAME")
+        .ok()
+        .filter(|name| !name.is_empty());
+    let name = pod.unwrap_or_else(|| {
+        std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default()
+    });
     let name: String = name
         .trim()
         .chars()
@@ -75,25 +79,6 @@ pub(super) fn replica() -> String {
         "unknown".to_owned()
     } else {
         name
-    }
-}
-
-/// Says `message` now and then while something is waited for.
-#[derive(Default)]
-struct Reminder {
-    said: Option<(String, Instant)>,
-}
-
-impl Reminder {
-    fn say(&mut self, message: String) {
-        let repeated = self
-            .said
-            .as_ref()
-            .is_some_and(|(said, at)| *said == message && at.elapsed() < SAY_AGAIN);
-        if !repeated {
-            warn!("{message}");
-            self.said = Some((message, Instant::now()));
-        }
     }
 }
 
@@ -142,10 +127,14 @@ where
 }
 
 /// The key of fingerprints, once it could be read or made.
-pub(super) async fn fingerprint_key(client: &Client, namespace: &str) -> FingerprintKey {
+pub(super) async fn fingerprint_key(
+    client: &Client,
+    namespace: &str,
+    fence: &Fence,
+) -> FingerprintKey {
     let mut reminder = Reminder::default();
     loop {
-        match keeper::load(client, namespace).await {
+        match keeper::load(client, namespace, fence).await {
             Ok(key) => return key,
             Err(error) => reminder.say(format!(
                 "waiting for the fingerprint key in namespace {namespace}: {error}"

@@ -69,12 +69,11 @@ impl Template {
     /// # Errors
     /// A missing key before all else, then what can't be made of the keys' content.
     pub fn render(&self, data: &Data) -> Result<Zeroizing<Vec<u8>>, Error> {
-        let missing = |key: &&str| !data.contains_key(*key);
-        if let Some(key) = self.values().flat_map(Expression::keys).find(missing) {
+        if let Some(key) = self.keys.iter().find(|key| data.get(key).is_none()) {
             return Err(Error::Missing(shown(key)));
         }
         let fuel = &mut Fuel(FUEL);
-        let pieces = self.0.iter().map(|piece| match piece {
+        let pieces = self.pieces.iter().map(|piece| match piece {
             Piece::Text(text) => Ok(Content::Found(text.as_bytes())),
             Piece::Value(value) => value.text(data, fuel),
         });
@@ -206,11 +205,12 @@ fn all_as_json(data: &Data, fuel: &mut Fuel) -> Result<Buffer, Error> {
         Some(_) => Ok(bytes.len()),
         None => Err(Error::Binary(shown(key))),
     };
-    for size in data.iter().map(text) {
+    for size in data.0.iter().map(text) {
         fuel.burn(size?)?;
     }
     let entries = || {
-        data.iter()
+        data.0
+            .iter()
             .filter_map(|(key, bytes)| Some((key, as_text(bytes)?)))
     };
     written(fuel, |to| {

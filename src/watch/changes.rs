@@ -131,6 +131,7 @@ fn put_back_fingerprint_key(ctx: &Context, secret: &PartialObjectMeta<Secret>) {
             ctx.client.clone(),
             ctx.namespace.clone(),
             Arc::clone(&ctx.fingerprints),
+            ctx.fence.clone(),
         ));
     }
 }

@@ -33,6 +33,8 @@ pub struct AuditEvent {
     pub namespace: String,
     /// Empty where the request named none (a list, a create).
     pub name: String,
+    /// The `User-Agent`, which names the replica.
+    pub agent: String,
     /// When it came in.
     pub time: String,
     /// The path and the query.
@@ -75,6 +77,7 @@ impl AuditEvent {
             subresource: text("/objectRef/subresource"),
             namespace: text("/objectRef/namespace"),
             name: text("/objectRef/name"),
+            agent: text("/userAgent"),
             time: text("/requestReceivedTimestamp"),
             uri: text("/requestURI"),
             code: event

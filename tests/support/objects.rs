@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt::Debug, time::Duration};
 
-use k8s_openapi::{ByteString, api::core::v1::Secret};
+use k8s_openapi::{ByteString, api::core::v1::Secret, jiff::Timestamp};
 use kube::{
     Api, Resource, ResourceExt as _,
     api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams},
@@ -15,7 +15,10 @@ use vaultsecret_operator::api::{
     SecretRef, Template, ValueFrom, VaultSecret, VaultSecretSpec,
 };
 
-use super::{wait::SOON, world::World};
+use super::{
+    wait::{SOON, eventually},
+    world::World,
+};
 
 /// A VaultSecret in the making.
 #[derive(Clone, Debug)]
@@ -189,6 +192,15 @@ pub fn current_reason(object: &VaultSecret) -> Option<&str> {
     let status = object.status.as_ref()?;
     let ready = condition(object, "Ready")?;
     (status.observed_generation == object.metadata.generation).then_some(ready.reason.as_str())
+}
+
+/// Waits until `object` is older than whatever is created from now on: Kubernetes counts whole seconds.
+pub async fn older(object: &VaultSecret) {
+    let created = object.metadata.creation_timestamp.as_ref().expect("stored");
+    eventually("a second has passed", SOON, || async {
+        (Timestamp::now().as_second() > created.0.as_second()).then_some(())
+    })
+    .await;
 }
 
 /// One of the object's conditions.

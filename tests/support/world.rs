@@ -58,6 +58,7 @@ pub struct Setup {
     watches_all: bool,
     barrier: bool,
     starts: bool,
+    elects: bool,
 }
 
 /// A test's world. Everything in it ends with it.
@@ -116,6 +117,7 @@ impl Setup {
             watches_all: false,
             barrier: true,
             starts: true,
+            elects: false,
         }
     }
 
@@ -203,6 +205,13 @@ impl Setup {
         self
     }
 
+    /// The operator takes part in a leader election: for more than one replica. Without it, it acts at once, and no
+    /// test waits for the lease of a process that was killed.
+    pub fn elects(mut self) -> Self {
+        self.elects = true;
+        self
+    }
+
     /// Makes the world, and waits until the operator has verified the connection and is at rest.
     pub async fn start(self) -> World {
         let place = if self.alone {
@@ -234,6 +243,7 @@ impl Setup {
             format!("--api-url={}", sim.url()),
             "--http-addr=127.0.0.1:0".to_owned(),
             format!("--log-filter={}", self.log_filter),
+            format!("--leader-elect={}", self.elects),
         ];
         if !self.watches_all {
             args.push(format!("--watch-namespace={namespace}"));
@@ -251,6 +261,7 @@ impl Setup {
             .map(|(name, value)| (name, value.into()))
             .collect();
         env.insert("KUBECONFIG".to_owned(), kubeconfig.into_os_string());
+        env.entry("POD_NAME".to_owned()).or_insert("first".into());
         for name in ["LLVM_PROFILE_FILE", "RUST_BACKTRACE"] {
             if let Some(value) = std::env::var_os(name) {
                 env.insert(name.to_owned(), value);
@@ -281,6 +292,7 @@ impl Setup {
             barrier: None,
             _place: place,
         };
+        world.create_key().await;
         world.connect().await;
         if self.barrier {
             world.barrier = Some(world.make_barrier().await);
@@ -307,9 +319,10 @@ impl World {
         self.first_rest().await;
     }
 
-    /// A second operator of this world, not started, with its own log.
+    /// A second operator of this world, not started, with its own name and log.
     pub fn replica(&self, name: &str) -> Operator {
         let mut launch = self.operator.launched().clone();
+        launch.env.insert("POD_NAME".to_owned(), name.into());
         launch.log_file.set_extension(format!("{name}.log"));
         Operator::new(launch)
     }
@@ -376,16 +389,21 @@ impl World {
         );
     }
 
-    /// Makes the connection, and the Secret with its key.
-    async fn connect(&self) {
-        let post = PostParams::default();
-        let ((secret_name, key), name) = (API_KEY_SECRET, &self.connection.name);
-        let data = secret(secret_name, &[(key, self.sim.api_key())]);
+    /// Makes the Secret with the API key.
+    async fn create_key(&self) {
+        let (name, key) = API_KEY_SECRET;
+        let data = secret(name, &[(key, self.sim.api_key())]);
         self.key_secrets()
-            .create(&post, &data)
+            .create(&PostParams::default(), &data)
             .await
             .expect("the API key's Secret");
-        let (secret_name, key) = (secret_name.to_owned(), key.to_owned());
+    }
+
+    /// Makes the connection.
+    pub async fn connect(&self) {
+        let post = PostParams::default();
+        let name = &self.connection.name;
+        let (secret_name, key) = (API_KEY_SECRET.0.to_owned(), API_KEY_SECRET.1.to_owned());
         match self.connection.kind {
             ConnectionKind::VaultConnection => {
                 let spec = VaultConnectionSpec {
@@ -515,6 +533,7 @@ async fn wait_for_rights(client: &Client, system: &str) {
     for (verb, group, resource) in [
         ("create", "", "secrets"),
         ("list", "nairi.ai", "vaultsecrets"),
+        ("create", "coordination.k8s.io", "leases"),
     ] {
         let review = SubjectAccessReview {
             spec: SubjectAccessReviewSpec {

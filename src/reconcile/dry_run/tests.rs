@@ -187,7 +187,7 @@ fn a_list_is_taken_as_it_is() {
     let decide = |observed: &Observed| plan(&desired, observed);
     let observed = || {
         let mut observed = observed();
-        begin(&mut observed, &bound());
+        begin(&mut observed, &desired, &bound());
         observed
     };
     let listed = || Remote::Listed(remote("u2", "b.com"));
@@ -211,6 +211,25 @@ fn a_list_is_taken_as_it_is() {
     assert!(matches!(decide(&mismatch), Plan::Refuse(_)));
 }
 
+/// What a sweep's list showed needs no other list: each would be a reason for the next pass.
+#[test]
+fn what_a_list_showed_before_is_not_asked_again() {
+    let desired = desired();
+    for (remote, creates) in [
+        (Remote::Absent, true),
+        (Remote::Listed(remote("u2", "b.com")), false),
+    ] {
+        let mut observed = Observed {
+            remote,
+            ..observed()
+        };
+        begin(&mut observed, &desired, &bound());
+        let step = plan(&desired, &observed);
+        assert_eq!(matches!(step, Plan::Create { .. }), creates, "{step:?}");
+        assert_eq!(matches!(step, Plan::Patch(_)), !creates, "{step:?}");
+    }
+}
+
 /// Drift that is pending stands in no record: a pass that did not look again would call it in sync.
 #[test]
 fn what_is_not_in_sync_is_looked_for_each_time() {
@@ -229,7 +248,7 @@ fn what_is_not_in_sync_is_looked_for_each_time() {
             status = after(verdict, &status);
         }
         let mut observed = observed();
-        begin(&mut observed, &status);
+        begin(&mut observed, &desired, &status);
         let plan = plan(&desired, &observed);
         assert_eq!(plan == Plan::Look, looks, "{reason:?}");
     }

@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-/// Whether the claim of another object counts now: it is there, and permitted.
+/// Whether the claim of another object counts now: it is there, permitted, and if it is being deleted not done yet.
 pub(super) fn counts(ctx: &Context, other: &ObjectRef<VaultSecret>) -> bool {
     ctx.stores.objects.get(other).is_some_and(|object| {
         let stays = object.metadata.deletion_timestamp.is_none() || finalizer::is_set(&object);
@@ -66,6 +66,7 @@ impl Pass<'_> {
         self.ctx
             .claims
             .begin(self.key, subject)
-            .map_err(|_| Verdict::Waiting)
+            // What was listed before the other one is done says nothing.
+            .map_err(|_| Verdict::Outdated)
     }
 }

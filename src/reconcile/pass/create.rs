@@ -34,7 +34,12 @@ impl Pass<'_> {
             vault_id: desired.target.vault_id.clone(),
             env_key: env_key.clone(),
         })?;
-        self.current()?;
+        // Another object may have created it since the vault was looked at.
+        observed.remote = self.look(connection, desired, observed)?;
+        if observed.remote != Remote::Absent {
+            self.shown(desired, observed);
+            return Ok(());
+        }
         let creation = Creation {
             env_key,
             value,
@@ -55,7 +60,7 @@ impl Pass<'_> {
             // Perhaps somebody else was faster: a list that begins now shows it, or else it was refused in earnest.
             Err(error) if error.class() == Class::Rejected && error.status() != Some(403) => {
                 let refusal = self.failure(&error);
-                (self.ctx.ledger).refused_creation(self.uid, Some(refusal.clone()));
+                (self.ctx.ledger).creation_refused(self.uid, refusal.clone());
                 observed.refused_creation = Some(refusal);
                 observed.remote = Remote::Unasked;
                 self.due = Instant::now();

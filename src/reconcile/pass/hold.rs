@@ -37,8 +37,8 @@ impl Pass<'_> {
             let shown = self.object.status.clone().unwrap_or_default();
             (shown, self.object.resource_version().unwrap_or_default())
         });
-        let limit = ctx.settings.kube_timeout;
-        let answer = finalizer::write(&ctx.client, self.object, &version, set, limit).await;
+        let within = (&ctx.fence, ctx.settings.kube_timeout);
+        let answer = finalizer::write(&ctx.client, self.object, &version, set, within).await;
         match answer {
             Ok(version) => {
                 // Our next write of status goes by this version.

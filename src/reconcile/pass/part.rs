@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
-use kube_runtime::events::EventType;
+use kube_runtime::{events::EventType, reflector::ObjectRef};
 use tracing::{info, warn};
 
 use super::{Pass, claim::counts};
@@ -53,6 +53,7 @@ impl Pass<'_> {
     }
 
     async fn steps_apart(&mut self, status: &VaultSecretStatus) -> Result<Verdict, Verdict> {
+        let status = &self.with_what_it_claims(status);
         // A second time, where the API refuses the key just then.
         for _ in 0..2 {
             let means = self.means();
@@ -79,6 +80,18 @@ impl Pass<'_> {
             }
         }
         Err(Verdict::Unchecked(Retry::Backoff))
+    }
+
+    /// One that waited behind an older claimant, now gone, has that one's secret: it was only not bound so far.
+    fn with_what_it_claims(&self, status: &VaultSecretStatus) -> VaultSecretStatus {
+        let mut status = status.clone();
+        if status.secret_id.is_none()
+            && let Some(Subject::Secret { secret_id, .. }) = self.ctx.claims.subject(self.uid)
+        {
+            status.secret_id = Some(secret_id);
+            status.env_key.clone_from(&self.object.spec.env_key);
+        }
+        status
     }
 
     /// Every farewell is shown here before it is said: one that would change anything ends a dry run.
@@ -187,7 +200,11 @@ impl Pass<'_> {
     /// it would show to that one, too; with another key it has some time to see for itself.
     fn heir(&self, status: &VaultSecretStatus, key: Option<KeyId>) -> Heir {
         let ctx = self.ctx;
-        if ctx.claims.is_awaited(self.uid, |other| counts(ctx, other)) {
+        let stays = |other: &ObjectRef<VaultSecret>| {
+            let object = ctx.stores.objects.get(other);
+            object.is_some_and(|it| it.metadata.deletion_timestamp.is_none()) && counts(ctx, other)
+        };
+        if ctx.claims.is_awaited(self.uid, stays) {
             return Heir::Waits;
         }
         let names_it = |other: &VaultSecret| {
