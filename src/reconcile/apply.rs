@@ -218,6 +218,7 @@ pub async fn create(
         .await;
     ctx.ledger.asked(to.uid);
     drop(body);
+    ctx.ledger.asked(to.uid);
     let known = |text: &str| {
         let mut domains = allowed_domains.iter();
         text == env_key || domains.any(|domain| text.eq_ignore_ascii_case(domain))

@@ -69,8 +69,8 @@ pub fn compare(
     let idle = object.spec.suspend || object.metadata.deletion_timestamp.is_some();
     let answered_since = entry.asked.is_some_and(|asked| asked > list.began);
     // What our own lost PATCH may have changed is sent again anyway.
-    let lost = entry.uncertain & managed(object);
-    if idle || answered_since || !lost.is_empty() {
+    let in_doubt = entry.uncertain & managed(object);
+    if idle || answered_since || !in_doubt.is_empty() {
         return None;
     }
     let target = Target::of(&object.spec);
@@ -90,7 +90,7 @@ pub fn compare(
                 && !says(status, &plan::not_found(&target, missing))
         }
     };
-    news.then(|| Hint {
+    news.then_some(Hint {
         remote,
         began: list.began,
         generation: object.metadata.generation,
@@ -111,6 +111,8 @@ pub fn believed(entry: &Entry, generation: Option<i64>, bound: Option<&Confirmed
     } = hint;
     let same = match (remote, bound) {
         (Remote::Listed(secret), Some(bound)) => secret.id == bound.secret_id,
+        // Before anything is created the vault is looked at once more.
+        (Remote::Absent, None) => false,
         _ => true,
     };
     let answered_since = entry.asked.is_some_and(|asked| asked > *began);

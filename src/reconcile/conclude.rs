@@ -48,7 +48,10 @@ pub(super) async fn conclude(
     if unbinds || matches!(verdict, Verdict::Synced(_) | Verdict::Drifted { .. }) {
         ctx.ledger.unbound(uid, false);
     }
-    if let Some(updated_at) = previous.updated_at.as_ref().filter(|_| unbinds) {
+    if let Verdict::Blocked { refusal, .. } = verdict
+        && refusal.reason == Reason::RemoteNotFound
+        && let Some(updated_at) = &previous.updated_at
+    {
         // A list that shows the secret as it was lags behind.
         ctx.ledger.outdated(uid, updated_at);
     }

@@ -379,3 +379,44 @@ async fn who_is_gone_is_not_woken() {
     assert_eq!(world.woken().await, "b");
     assert!(futures::FutureExt::now_or_never(world.due.next()).is_none());
 }
+
+#[tokio::test]
+async fn a_sweep_lists_unless_that_is_under_way_and_is_told_of_every_list() {
+    let mut world = world(8).await;
+    let sweep = |world: &World| {
+        let permit = world.credential.gate.spare(Instant::now()).expect("a slot");
+        world
+            .vaults
+            .sweep(world.credential.clone(), "vlt_1", permit);
+    };
+    sweep(&world);
+    let listed = world.lists.recv().await.expect("a list");
+    assert!(listed.swept);
+    let secrets = listed.outcome.expect("it succeeds");
+    assert_eq!(secrets.len(), 1, "those that objects name");
+
+    let stalled = world.stall_list();
+    let since = Instant::now();
+    assert!(matches!(world.look("b", "B", since), Look::Awaited));
+    stalled.wait_stalled(1, PATIENCE).await.expect("a list");
+    sweep(&world);
+    stalled.release();
+    assert_eq!(world.woken().await, "b");
+    let listed = world.lists.recv().await.expect("a list");
+    assert!(!listed.swept && listed.began >= since);
+    assert_eq!(world.lists(), 2);
+
+    // What a sweep shows serves those who look.
+    sweep(&world);
+    world.lists.recv().await.expect("a list");
+    assert!(matches!(
+        world.look("b", "B", since),
+        Look::Shown(Remote::Absent)
+    ));
+    assert_eq!(world.lists(), 3);
+
+    world.sim.fault(Fault::status(500).method("GET").once());
+    sweep(&world);
+    let listed = world.lists.recv().await.expect("a list");
+    assert_eq!(listed.outcome, Err(Class::Transient));
+}

@@ -70,6 +70,13 @@ fn every_verdict_has_its_time() {
             "{verdict:?}"
         );
     }
+    for verdict in [Verdict::Synced(confirmed()), blocked(Retry::OnChange)] {
+        assert_ne!(
+            next_action(&ledger, "u", &verdict, Some(wait)),
+            Action::await_change(),
+            "the condition Contended is to end"
+        );
+    }
     for verdict in [
         blocked(Retry::Every(wait)),
         blocked(Retry::At(Instant::now() + wait)),

@@ -275,6 +275,50 @@ fn what_cannot_be_found_is_refused_until_a_list_shows_otherwise() {
     }
 }
 
+/// A list alone unbinds nothing: it is the secret itself that says whose key it has now.
+#[test]
+fn a_secret_whose_key_was_changed_is_asked_first() {
+    for (secret_id, reason) in [
+        (None, Reason::RemoteNotFound),
+        (Some("sec_1"), Reason::EnvKeyMismatch),
+    ] {
+        let mut desired = desired(read(), Some(&["a.com"]), DriftPolicy::Correct);
+        desired.target.secret_id = secret_id.map(str::to_owned);
+        let listed = observed(Some(confirmed()), Remote::Mismatch("OTHER".into()));
+        assert!(matches!(decide(&desired, &listed), Plan::ReadRemote { .. }));
+        let renamed = RemoteSecret {
+            env_key: "OTHER".into(),
+            ..remote("u1", &["a.com"])
+        };
+        let seen = observed(Some(confirmed()), Remote::Seen(renamed));
+        let Plan::Refuse(refusal) = decide(&desired, &seen) else {
+            panic!("{reason} expected");
+        };
+        assert_eq!(refusal.reason, reason);
+    }
+}
+
+#[test]
+fn recorded_drift_keeps_its_spelling() {
+    let recorded = Drift {
+        updated_at: Some("2026-01-02T00:00:00.000Z".into()),
+        allowed_domains: Some(list(&["b.com", "C.com"])),
+    };
+    let record = Confirmed {
+        drift: Some(recorded.clone()),
+        ..confirmed()
+    };
+    let same = remote("2026-01-02T00:00:00Z", &["c.com", "b.com"]);
+    assert_eq!(drift(&record, Some(&same)), recorded);
+    assert!(is_recorded(&record, &same));
+    let later = remote("2026-01-03T00:00:00Z", &["a.com"]);
+    let news = Drift {
+        updated_at: Some(later.updated_at.clone()),
+        allowed_domains: None,
+    };
+    assert_eq!(drift(&record, Some(&later)), news);
+}
+
 #[test]
 fn traces_of_our_own_lost_patch_are_nobody_elses_change() {
     let desired = desired(read(), Some(&["a.com"]), DriftPolicy::Correct);

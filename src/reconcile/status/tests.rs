@@ -305,3 +305,21 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn contended_stands_beside_ready_while_it_holds() {
+    let at_second = |status: &VaultSecretStatus, contended, second| {
+        next(status, Some(3), None, &synced("u1"), contended, at(second)).expect("a status")
+    };
+    let calm = at_second(&VaultSecretStatus::default(), false, 10);
+    assert_eq!(types(&calm), ["Ready"]);
+    let contended = at_second(&calm, true, 20);
+    assert_eq!(types(&contended), ["Ready", "Contended"]);
+    let condition = condition::find(&contended.conditions, ConditionType::Contended).expect("set");
+    assert_eq!(
+        (&*condition.status, &*condition.reason),
+        ("True", "Contended")
+    );
+    assert_eq!(at_second(&contended, true, 30), contended, "nothing new");
+    assert_eq!(at_second(&contended, false, 40), calm);
+}
