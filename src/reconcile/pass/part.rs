@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use super::{Pass, claim::counts};
 use crate::{
-    api::{Reason, VaultSecret, VaultSecretStatus},
+    api::{EventReason, Reason, VaultSecret, VaultSecretStatus},
     claims::Subject,
     connections::{ConnectionId, Credential, Known},
     grants,
@@ -272,7 +272,8 @@ impl Pass<'_> {
             secret = secret_id,
             "deleted the secret in Nairi"
         );
-        self.tell(EventType::Normal, "Deleted", &note).await;
+        self.tell(EventType::Normal, EventReason::Deleted, &note)
+            .await;
         Ok(Verdict::Released)
     }
 
@@ -294,18 +295,19 @@ impl Pass<'_> {
                 let note = format!(
                     "Released without deleting the secret {env_key} ({secret}) in vault {vault}: {cause}. Delete it in Nairi if it is not needed any more."
                 );
-                self.tell(EventType::Warning, "Released", &note).await;
+                self.tell(EventType::Warning, EventReason::Released, &note)
+                    .await;
             }
             _ => info!(namespace, name, vault, secret, ?why, "released"),
         }
         Ok(Verdict::Released)
     }
 
-    async fn tell(&self, type_: EventType, reason: &str, note: &str) {
+    async fn tell(&self, type_: EventType, reason: EventReason, note: &str) {
         let object = kube::Resource::object_ref(self.object, &());
         self.ctx
             .events
-            .publish(object, type_, reason, "Delete", note)
+            .publish(object, type_, reason.as_str(), "Delete", note)
             .await;
     }
 
