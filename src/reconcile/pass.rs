@@ -115,25 +115,18 @@ impl Pass<'_> {
                         observe::evidence(&ctx.fingerprints, object, &observed, &value);
                     desired.value = Value::Read(value);
                 }
-                Plan::Look => self.find(&connection, &desired, &mut observed, status)?,
+                Plan::Look => {
+                    self.find(&connection, &desired, &mut observed)
+                        .map_err(|verdict| self.unless_in_sync(status, requested, verdict))?;
+                }
                 Plan::ReadRemote { .. } if ctx.settings.dry_run => {
-                    self.find(&connection, &desired, &mut observed, status)?;
+                    self.find(&connection, &desired, &mut observed)
+                        .map_err(|verdict| self.unless_in_sync(status, requested, verdict))?;
                 }
                 Plan::ReadRemote { secret_id } => {
-                    let answer = self
-                        .read_remote(&connection, &secret_id)
+                    self.ask(&connection, &desired, &mut observed, &secret_id)
                         .await
-                        .and_then(|answer| self.unrepeated(answer, &desired, &observed))
                         .map_err(|verdict| self.unless_in_sync(status, requested, verdict))?;
-                    if let Remote::Listed(listed) = &observed.remote
-                        && !same_instant(&listed.updated_at, &answer.updated_at)
-                    {
-                        ctx.ledger.outdated(self.uid, &listed.updated_at);
-                    }
-                    if observed.saw(&desired, answer) {
-                        self.confirmed.clone_from(&observed.confirmed);
-                    }
-                    self.shown(&desired, &observed);
                 }
                 Plan::Create {
                     env_key,
@@ -197,12 +190,8 @@ impl Pass<'_> {
         connection: &ConnectionId,
         desired: &Desired,
         observed: &mut Observed,
-        status: &VaultSecretStatus,
     ) -> Result<(), Verdict> {
-        let requested = observed.requested(desired);
-        let listed = self
-            .look(connection, desired, observed)
-            .map_err(|verdict| self.unless_in_sync(status, requested, verdict))?;
+        let listed = self.look(connection, desired, observed)?;
         if self.ctx.settings.dry_run {
             dry_run::saw(observed, desired, listed);
         } else {
@@ -235,6 +224,28 @@ impl Pass<'_> {
             Look::Awaited => Err(Verdict::Waiting),
             Look::Failed(error) => Err(self.blocked(self.failure(&error), Fields::NONE)),
         }
+    }
+
+    /// Asks the secret itself.
+    async fn ask(
+        &mut self,
+        connection: &ConnectionId,
+        desired: &Desired,
+        observed: &mut Observed,
+        secret_id: &str,
+    ) -> Result<(), Verdict> {
+        let answer = self.read_remote(connection, secret_id).await?;
+        let answer = self.unrepeated(answer, desired, observed)?;
+        if let Remote::Listed(listed) = &observed.remote
+            && !same_instant(&listed.updated_at, &answer.updated_at)
+        {
+            self.ctx.ledger.outdated(self.uid, &listed.updated_at);
+        }
+        if observed.saw(desired, answer) {
+            self.confirmed.clone_from(&observed.confirmed);
+        }
+        self.shown(desired, observed);
+        Ok(())
     }
 
     async fn read_remote(
