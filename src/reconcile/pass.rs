@@ -23,7 +23,6 @@ use super::{
 };
 use crate::{
     api::{Reason, VaultSecret, VaultSecretStatus},
-    claims::Subject,
     connections::{ConnectionId, Credential},
     context::Context,
     ledger::{Entry, Ledger},
@@ -294,10 +293,7 @@ impl Pass<'_> {
     ) -> Result<(), Verdict> {
         let fields = change.fields;
         let credential = self.admitted(connection, fields)?;
-        let _turn = self.turn(Subject::Secret {
-            vault_id: desired.target.vault_id.clone(),
-            secret_id: change.secret_id.clone(),
-        })?;
+        let _turn = self.turn(self.secret(&change.secret_id))?;
         self.current()?;
         let value = match (&desired.value, &self.read) {
             (Value::Read(value), Some(version)) => {
@@ -334,7 +330,7 @@ impl Pass<'_> {
     fn gone(&self, credential: &Credential, secret_id: &str) -> Verdict {
         let ctx = self.ctx;
         (ctx.vaults).gone(credential, &self.object.spec.vault_id, secret_id);
-        ctx.claims.lapse(self.uid);
+        ctx.claims.vanished(&self.secret(secret_id));
         let (named, again) = (Target::of(&self.object.spec), self.entry.unbound);
         let verdict = no_more(&ctx.ledger, self.uid, &named, again);
         if matches!(verdict, Verdict::Waiting) {
