@@ -125,11 +125,7 @@ impl Pass<'_> {
                         .await
                         .and_then(|answer| self.unrepeated(answer, &desired, &observed))
                         .map_err(|verdict| self.unless_in_sync(status, requested, verdict))?;
-                    if let Remote::Listed(listed) = &observed.remote
-                        && !same_instant(&listed.updated_at, &answer.updated_at)
-                    {
-                        ctx.ledger.outdated(self.uid, &listed.updated_at);
-                    }
+                    self.refute(&observed.remote, &answer);
                     if observed.saw(&desired, answer) {
                         self.confirmed.clone_from(&observed.confirmed);
                     }
@@ -250,6 +246,15 @@ impl Pass<'_> {
                 Err(self.gone(&credential, secret_id))
             }
             Err(error) => Err(self.blocked(self.failure(&error), Fields::NONE)),
+        }
+    }
+
+    /// What a list showed that the secret's own answer contradicts is not believed a second time.
+    fn refute(&self, shown: &Remote, answer: &RemoteSecret) {
+        if let Remote::Listed(listed) = shown
+            && !same_instant(&listed.updated_at, &answer.updated_at)
+        {
+            self.ctx.ledger.outdated(self.uid, &listed.updated_at);
         }
     }
 
