@@ -51,7 +51,7 @@ fn operate(args: Run) -> Result<(), String> {
     // Whatever still runs was given its time.
     runtime.shutdown_background();
     outcome.map_err(|error| {
-        error!(%error, "the operator can't run");
+        error!(%error, "the operator ends");
         error.to_string()
     })
 }

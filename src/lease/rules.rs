@@ -266,4 +266,6 @@ impl Rules {
 }
 
 #[cfg(test)]
+mod election;
+#[cfg(test)]
 mod tests;

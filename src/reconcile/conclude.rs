@@ -38,26 +38,7 @@ pub(super) async fn conclude(
     verdict: &Verdict,
     notes: &[Note],
 ) -> Action {
-    let unbinds = matches!(
-        verdict,
-        Verdict::Blocked {
-            refusal: Refusal { unbind: true, .. },
-            ..
-        }
-    );
-    if unbinds || matches!(verdict, Verdict::Synced(_) | Verdict::Drifted { .. }) {
-        ctx.ledger.unbound(uid, false);
-    }
-    if let Verdict::Blocked { refusal, .. } = verdict
-        && refusal.reason == Reason::RemoteNotFound
-        && let Some(updated_at) = &previous.updated_at
-    {
-        // A list that shows the secret as it was lags behind.
-        ctx.ledger.outdated(uid, updated_at);
-    }
-    if matches!(verdict, Verdict::Synced(_) | Verdict::Drifted { .. }) {
-        ctx.ledger.settled(uid);
-    }
+    note(&ctx.ledger, uid, previous, verdict);
     let now = Timestamp::now();
     let contended = contention::until(&ctx.ledger.entry(uid).corrections, previous, now);
     let until = contended.map(|until| Duration::try_from(until - now).unwrap_or_default());
@@ -94,6 +75,31 @@ pub(super) async fn conclude(
     }
 }
 
+/// Notes in the ledger what `verdict` ends.
+pub(super) fn note(ledger: &Ledger, uid: &str, previous: &VaultSecretStatus, verdict: &Verdict) {
+    let unbinds = matches!(
+        verdict,
+        Verdict::Blocked {
+            refusal: Refusal { unbind: true, .. },
+            ..
+        }
+    );
+    let settled = matches!(verdict, Verdict::Synced(_) | Verdict::Drifted { .. });
+    if unbinds || settled {
+        ledger.unbound(uid, false);
+    }
+    if let Verdict::Blocked { refusal, .. } = verdict
+        && refusal.reason == Reason::RemoteNotFound
+        && let Some(updated_at) = &previous.updated_at
+    {
+        // A list that shows the secret as it was lags behind.
+        ledger.outdated(uid, updated_at);
+    }
+    if settled {
+        ledger.settled(uid);
+    }
+}
+
 /// Keeps what the API `confirmed` in a pass whose `verdict` writes no status: the next pass writes it, and
 /// decides by it.
 pub(super) fn remember_unsaid(
@@ -120,20 +126,13 @@ async fn write(
     next: VaultSecretStatus,
 ) -> Result<(), kube::Error> {
     // Asked in this order, as at the start of the pass: the cache may have moved on since.
-    let latest = ctx.ledger.entry(uid).latest;
+    let entry = ctx.ledger.entry(uid);
     let cached = ctx.stores.objects.get(&ObjectRef::from_obj(object));
     let cached = cached
         .as_deref()
         .filter(|cached| cached.metadata.uid == object.metadata.uid)
         .unwrap_or(object);
-    let (shown, resource_version) =
-        match latest.and_then(|latest| Some((latest.status, latest.resource_version?))) {
-            Some(written) => written,
-            None => (
-                cached.status.clone().unwrap_or_default(),
-                cached.resource_version().unwrap_or_default(),
-            ),
-        };
+    let (shown, resource_version) = entry.shown(cached);
     if next == shown {
         ctx.ledger.caught_up(uid);
         return Ok(());

@@ -26,7 +26,7 @@ use crate::{
     claims::Subject,
     connections::{ConnectionId, Credential},
     context::Context,
-    ledger::Entry,
+    ledger::{Entry, Ledger},
     nairi::{self, Admission, Class, Permit, RemoteSecret, same_instant},
     vaults::Look,
 };
@@ -324,17 +324,17 @@ impl Pass<'_> {
         }
     }
 
-    /// The API says that the secret is gone. One that was found by its environment key is looked for again,
-    /// once; one that was named by its id has to be named anew, or come back.
+    /// The API says that the secret is gone.
     fn gone(&self, credential: &Credential, secret_id: &str) -> Verdict {
-        (self.ctx.vaults).gone(credential, &self.object.spec.vault_id, secret_id);
-        self.ctx.claims.lapse(self.uid);
-        if self.object.spec.secret_id.is_none() && !self.entry.unbound {
-            self.ctx.ledger.unbound(self.uid, true);
-            self.ctx.queues.objects.wake(self.key.clone());
-            return Verdict::Waiting;
+        let ctx = self.ctx;
+        (ctx.vaults).gone(credential, &self.object.spec.vault_id, secret_id);
+        ctx.claims.lapse(self.uid);
+        let (named, again) = (Target::of(&self.object.spec), self.entry.unbound);
+        let verdict = no_more(&ctx.ledger, self.uid, &named, again);
+        if matches!(verdict, Verdict::Waiting) {
+            ctx.queues.objects.wake(self.key.clone());
         }
-        plan::not_found(&Target::of(&self.object.spec), &Remote::Absent).verdict()
+        verdict
     }
 
     /// The connection's key and a slot at its gate.
@@ -376,10 +376,8 @@ impl Pass<'_> {
     fn current(&self) -> Result<(), Verdict> {
         let now = self.ctx.stores.objects.get(self.key);
         let same = now.is_some_and(|now| {
-            let (then, now_meta) = (&self.object.metadata, &now.metadata);
-            then.uid == now_meta.uid
-                && then.generation == now_meta.generation
-                && now_meta.deletion_timestamp.is_none()
+            same_declaration(self.object, &now)
+                && now.metadata.deletion_timestamp.is_none()
                 && resolve::permitted(&self.ctx.stores, &now).is_ok()
                 && !matches!(self.claim(), Claim::Lost { .. })
         });
@@ -391,8 +389,7 @@ impl Pass<'_> {
         if let Some(version) = &self.read {
             self.ctx.ledger.checked(self.uid, version);
             if self.confirmed.is_some()
-                || status.observed_generation != self.object.metadata.generation
-                || status::ready_reason(status) != Some(Reason::Synced)
+                || status::is_news(status, self.object.metadata.generation, Reason::Synced)
             {
                 confirmed.source_version = Some(version.clone());
             }
@@ -408,25 +405,7 @@ impl Pass<'_> {
         requested: Fields,
         verdict: Verdict,
     ) -> Verdict {
-        match verdict {
-            Verdict::Blocked {
-                refusal,
-                pending,
-                confirmed,
-            } if !requested.is_empty() => Verdict::Blocked {
-                refusal,
-                pending: pending | requested,
-                confirmed,
-            },
-            Verdict::Blocked {
-                refusal,
-                pending: _,
-                confirmed: None,
-            } if !refusal.unbind => {
-                status::unanswered(status, self.object.metadata.generation, refusal)
-            }
-            verdict => verdict,
-        }
+        status::unless_in_sync(status, self.object.metadata.generation, requested, verdict)
     }
 
     fn request<'a>(&'a self, credential: &'a Credential) -> Request<'a> {
@@ -449,4 +428,20 @@ impl Pass<'_> {
             confirmed: self.confirmed.clone(),
         }
     }
+}
+
+/// Whether `now` is the object that `then` was, and declares the same.
+pub(super) fn same_declaration(then: &VaultSecret, now: &VaultSecret) -> bool {
+    let (then, now) = (&then.metadata, &now.metadata);
+    then.uid == now.uid && then.generation == now.generation
+}
+
+/// The verdict about a secret that the API says is gone. One that was found by its environment key is looked for
+/// again, once (`again`: that was done); one that was named by its id has to be named anew, or come back.
+pub(super) fn no_more(ledger: &Ledger, uid: &str, target: &Target, again: bool) -> Verdict {
+    if target.secret_id.is_none() && !again {
+        ledger.unbound(uid, true);
+        return Verdict::Waiting;
+    }
+    plan::not_found(target, &Remote::Absent).verdict()
 }

@@ -9,11 +9,13 @@ use kube_runtime::reflector::ObjectRef;
 use super::feed::Change;
 use crate::{
     api::{ConnectionKind, DeletionPolicy, VaultSecret},
-    claims::Subject,
     connections::{Connection, ConnectionId},
     context::Context,
     fingerprint::keeper,
-    reconcile::{desired::Target, finalizer},
+    reconcile::{
+        claiming::{self, Stake},
+        finalizer,
+    },
     sync_request,
 };
 
@@ -57,36 +59,12 @@ fn used_no_more(ctx: &Context, object: &VaultSecret) {
     }
 }
 
-/// What is bound when it is first seen was shown to us before; what means another secret, or goes another way,
-/// has to be shown anew.
 fn claim(ctx: &Context, old: Option<&VaultSecret>, new: &VaultSecret) {
-    let Some(uid) = new.metadata.uid.as_deref() else {
-        return;
-    };
-    let means =
-        |object: &VaultSecret| (Target::of(&object.spec), object.spec.connection_ref.clone());
-    match old.filter(|old| old.metadata.uid == new.metadata.uid) {
-        Some(old) if means(old) == means(new) => {}
-        Some(old) => {
-            ctx.claims.lapse(uid);
-            used_no_more(ctx, old);
-        }
-        None => {
-            let bound = new
-                .status
-                .as_ref()
-                .and_then(|status| status.secret_id.clone());
-            if let Some(secret_id) = bound {
-                let vault_id = new.spec.vault_id.clone();
-                ctx.claims.stake(
-                    new,
-                    Subject::Secret {
-                        vault_id,
-                        secret_id,
-                    },
-                );
-            }
-        }
+    let stake = claiming::by_declaration(old, new);
+    let otherwise = stake == Stake::Nothing;
+    stake.enter(&ctx.claims, new);
+    if let Some(old) = old.filter(|_| otherwise) {
+        used_no_more(ctx, old);
     }
 }
 

@@ -1,11 +1,26 @@
 //! Several objects for one secret: it is deleted with the last of them, and an object that was renamed in Git
 //! hands its secret over.
 
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+
 use super::*;
 
 /// The value that the one who takes over can't know to be there already.
 fn taken_over(id: &str) -> Sent {
     patch(id, json!({"value": "first"}))
+}
+
+/// A world with `token` in sync, that is older than whatever is created from now on: ages are counted in seconds.
+async fn old(setup: Setup) -> (World, String) {
+    let (world, id) = in_sync(setup).await;
+    let created = world.get("token").await.metadata.creation_timestamp;
+    let created = created.expect("it was created").0;
+    eventually("another second", SOON, || async {
+        let age = Timestamp::now().duration_since(created);
+        (age >= SignedDuration::from_secs(1)).then_some(())
+    })
+    .await;
+    (world, id)
 }
 
 /// The secret belongs to `renamed` now, and nothing was deleted.
@@ -25,7 +40,7 @@ async fn belongs_to_renamed(world: &World, mark: &Mark, id: &str) {
 /// As `kubectl apply --prune` and most GitOps tools do it.
 #[tokio::test]
 async fn a_new_name_and_then_the_old_one_goes() {
-    let (world, id) = in_sync(Setup::new()).await;
+    let (world, id) = old(Setup::new()).await;
     let mark = world.mark().await;
     world.create(named(&world, "renamed").delete_remote()).await;
     world.reason("renamed", "Conflict").await;
@@ -41,7 +56,7 @@ async fn a_new_name_and_then_the_old_one_goes() {
 
 #[tokio::test]
 async fn a_new_name_that_creates_what_is_missing() {
-    let (world, id) = in_sync(Setup::new()).await;
+    let (world, id) = old(Setup::new()).await;
     let mark = world.mark().await;
     let renamed = named(&world, "renamed").delete_remote();
     world.create(renamed.create_if_missing()).await;
@@ -53,7 +68,7 @@ async fn a_new_name_that_creates_what_is_missing() {
 /// Under another policy, too: who takes over decides from then on.
 #[tokio::test]
 async fn a_new_name_that_retains() {
-    let (world, id) = in_sync(Setup::new()).await;
+    let (world, id) = old(Setup::new()).await;
     let mark = world.mark().await;
     world.create(named(&world, "renamed").secret_id(&id)).await;
     world.reason("renamed", "Conflict").await;
@@ -65,7 +80,7 @@ async fn a_new_name_that_retains() {
 #[tokio::test]
 async fn a_new_name_while_the_operator_was_down() {
     for new_first in [true, false] {
-        let (mut world, id) = in_sync(Setup::new()).await;
+        let (mut world, id) = old(Setup::new()).await;
         let mark = world.mark().await;
         world.operator.stop().await;
         let renamed = named(&world, "renamed").delete_remote();
@@ -84,7 +99,7 @@ async fn a_new_name_while_the_operator_was_down() {
 /// The old one's deletion waits for the API, and the new one comes meanwhile.
 #[tokio::test]
 async fn a_new_name_while_the_old_one_can_not_be_deleted() {
-    let (world, id) = in_sync(Setup::new()).await;
+    let (world, id) = old(Setup::new()).await;
     let mark = world.mark().await;
     let fault = world.sim.fault(Fault::status(500).method("DELETE"));
     world.delete("token").await;
@@ -100,8 +115,7 @@ async fn a_new_name_while_the_old_one_can_not_be_deleted() {
 
 #[tokio::test]
 async fn the_loser_of_a_conflict_deletes_nothing() {
-    let (world, id) = in_sync(Setup::new()).await;
-    objects::older(&world.get("token").await).await;
+    let (world, id) = old(Setup::new()).await;
     world.create(named(&world, "loser").delete_remote()).await;
     world.reason("loser", "Conflict").await;
     let mark = world.mark().await;
@@ -116,8 +130,7 @@ async fn the_loser_of_a_conflict_deletes_nothing() {
 /// Nobody is left who could take it over, so it goes.
 #[tokio::test]
 async fn the_last_ones_go_together() {
-    let (world, id) = in_sync(Setup::new()).await;
-    objects::older(&world.get("token").await).await;
+    let (world, id) = old(Setup::new()).await;
     world.create(named(&world, "loser").delete_remote()).await;
     world.reason("loser", "Conflict").await;
     let mark = world.mark().await;
@@ -133,7 +146,7 @@ async fn the_last_ones_go_together() {
 /// One that waits, and is not allowed to have it, can't take it over.
 #[tokio::test]
 async fn who_may_not_have_it_does_not_get_it() {
-    let (world, id) = in_sync(Setup::new()).await;
+    let (world, id) = old(Setup::new()).await;
     let other = named(&world, "other").delete_remote();
     let nobody = vaultsecret_operator::api::ConnectionKind::VaultConnection;
     world.create(other.connection(nobody, "nobody")).await;

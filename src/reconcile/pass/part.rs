@@ -7,7 +7,7 @@ use kube::ResourceExt as _;
 use kube_runtime::{events::EventType, reflector::ObjectRef};
 use tracing::{info, warn};
 
-use super::{Pass, claim::counts};
+use super::{Pass, claim::counts, same_declaration};
 use crate::{
     api::{Reason, VaultSecret, VaultSecretStatus},
     claims::Subject,
@@ -15,21 +15,18 @@ use crate::{
     grants,
     nairi::{Class, KeyId},
     reconcile::{
-        apply, dry_run,
+        apply, claiming, dry_run,
         fields::Fields,
         finalizer,
         plan::{
             Claim,
-            parting::{Farewell, Heir, Key, Parting, Permission, Why, parting},
+            parting::{self, Farewell, Heir, Key, Parting, Permission, Why},
         },
         resolve,
         status::ready_reason,
         verdict::{Refusal, Retry, Verdict},
     },
 };
-
-/// For how long an object that names the same secret gets to show that it may take it over.
-const HEIRS_TIME: Duration = Duration::from_secs(30);
 
 /// How often it is asked whether it did.
 const ASK_HEIR: Duration = Duration::from_secs(1);
@@ -58,7 +55,7 @@ impl Pass<'_> {
         for _ in 0..2 {
             let means = self.means();
             let known = self.parting(status, &means);
-            let farewell = parting(&known);
+            let farewell = parting::parting(&known);
             self.part_unless_dry_run(&farewell)?;
             match (farewell, &means.credential) {
                 (Farewell::Release(why), _) => return self.release(status, why).await,
@@ -169,23 +166,14 @@ impl Pass<'_> {
 
     /// For how long there has been no key; where a process before this one said so, since the deletion.
     fn keyless_for(&self, status: &VaultSecretStatus, lacking: bool) -> Duration {
-        let (ledger, now) = (&self.ctx.ledger, Instant::now());
-        if !lacking {
-            ledger.keyless_since(self.uid, None);
-            return Duration::ZERO;
-        }
-        let known = ledger.entry(self.uid).keyless_since;
-        let since = known.unwrap_or_else(|| {
-            let said = ready_reason(status) == Some(Reason::DeletionBlocked);
-            let already = if said {
-                self.leaving_for()
-            } else {
-                Duration::ZERO
-            };
-            now.checked_sub(already).unwrap_or(now)
-        });
-        ledger.keyless_since(self.uid, Some(since));
-        now.saturating_duration_since(since)
+        let said = ready_reason(status) == Some(Reason::DeletionBlocked);
+        let already = if said {
+            self.leaving_for()
+        } else {
+            Duration::ZERO
+        };
+        let lacking = lacking.then_some(already);
+        self.ctx.ledger.keyless(self.uid, lacking, Instant::now())
     }
 
     /// For how long the object has been waiting for its end.
@@ -196,42 +184,24 @@ impl Pass<'_> {
             .unwrap_or_default()
     }
 
-    /// Whether another object is there for the secret: one renamed in Git, say. What the API shows to the same key
-    /// it would show to that one, too; with another key it has some time to see for itself.
+    /// Whether another object is there for the secret.
     fn heir(&self, status: &VaultSecretStatus, key: Option<KeyId>) -> Heir {
         let ctx = self.ctx;
         let stays = |other: &ObjectRef<VaultSecret>| {
             let object = ctx.stores.objects.get(other);
             object.is_some_and(|it| it.metadata.deletion_timestamp.is_none()) && counts(ctx, other)
         };
-        if ctx.claims.is_awaited(self.uid, stays) {
-            return Heir::Waits;
-        }
-        let names_it = |other: &VaultSecret| {
-            let spec = &other.spec;
-            let by_key = || spec.env_key.is_some() && spec.env_key == status.env_key;
-            other.metadata.deletion_timestamp.is_none()
-                && other.metadata.uid != self.object.metadata.uid
-                && spec.vault_id == self.object.spec.vault_id
-                && match &spec.secret_id {
-                    Some(id) => Some(id) == status.secret_id.as_ref(),
-                    None => by_key(),
-                }
-        };
-        let mut heir = Heir::None;
-        for other in ctx.stores.objects.state_filter(names_it) {
-            let Ok(connection) = resolve::permitted(&ctx.stores, &other) else {
-                continue;
-            };
-            match ctx.connections.get(&connection) {
-                Some(Known::Usable(theirs)) if Some(theirs.gate.key_id()) == key => {
-                    return Heir::Waits;
-                }
-                _ if self.leaving_for() < HEIRS_TIME => heir = Heir::Unproven,
-                _ => {}
-            }
-        }
-        heir
+        let awaited = ctx.claims.is_awaited(self.uid, stays);
+        let names_it = |other: &VaultSecret| claiming::names_the_same(other, self.object, status);
+        let others = ctx.stores.objects.state_filter(names_it);
+        let same_keys = others.iter().filter_map(|other| {
+            let connection = resolve::permitted(&ctx.stores, other).ok()?;
+            Some(match ctx.connections.get(&connection) {
+                Some(Known::Usable(theirs)) => Some(theirs.gate.key_id()) == key,
+                _ => false,
+            })
+        });
+        parting::heir(awaited, same_keys, self.leaving_for())
     }
 
     async fn delete(
@@ -263,10 +233,7 @@ impl Pass<'_> {
     /// Checks, right before the secret is deleted, that nothing has been said against it meanwhile.
     fn still_leaving(&self) -> Result<(), Verdict> {
         let now = self.ctx.stores.objects.get(self.key);
-        let same = now.is_some_and(|now| {
-            let (then, now) = (&self.object.metadata, &now.metadata);
-            then.uid == now.uid && then.generation == now.generation
-        });
+        let same = now.is_some_and(|now| same_declaration(self.object, &now));
         let denied = self.means().permission == Permission::Denied;
         if same && !denied && self.claim() == Claim::Held {
             Ok(())

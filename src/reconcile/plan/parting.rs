@@ -50,6 +50,29 @@ pub enum Heir {
     Unproven,
 }
 
+/// For how long an object that names the same secret gets to show that it may take it over.
+const HEIRS_TIME: Duration = Duration::from_secs(30);
+
+/// Whether another object is there for the secret: one renamed in Git, say. `awaited`: one that may use it was shown
+/// it. `same_keys`: of each other that names it and may use it, whether that goes by the same key: what the API shows
+/// to this one it would show to that one, too. With another key it has some time to see for itself.
+#[must_use]
+pub fn heir(awaited: bool, same_keys: impl IntoIterator<Item = bool>, leaving: Duration) -> Heir {
+    if awaited {
+        return Heir::Waits;
+    }
+    let mut heir = Heir::None;
+    for same_key in same_keys {
+        if same_key {
+            return Heir::Waits;
+        }
+        if leaving < HEIRS_TIME {
+            heir = Heir::Unproven;
+        }
+    }
+    heir
+}
+
 /// The key to delete the remote secret with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Key {
