@@ -8,7 +8,10 @@ use kube_runtime::{controller::Action, events::EventType, reflector::ObjectRef};
 use tracing::{info, warn};
 
 use crate::{
-    api::{ConditionType, ManagedField, Reason, Status, VaultSecret, VaultSecretStatus, condition},
+    api::{
+        ConditionType, EventReason, ManagedField, Reason, Status, VaultSecret, VaultSecretStatus,
+        condition,
+    },
     backoff,
     context::Context,
     ledger::Ledger,
@@ -210,7 +213,7 @@ async fn announce(
         ctx.metrics.contended();
         let (namespace, name) = (object.namespace(), object.name_any());
         warn!(namespace, name, detail = condition.message, "contended");
-        let (about, reason) = (object.object_ref(&()), condition.reason.as_str());
+        let (about, reason) = (object.object_ref(&()), EventReason::Contended.as_str());
         ctx.events
             .publish(
                 about,
@@ -256,7 +259,7 @@ async fn publish_notes(ctx: &Context, object: &VaultSecret, notes: &[Note]) {
         let (type_, reason, message) = match note {
             Note::Created { secret_id } => {
                 let message = format!("Created the secret in Nairi: {secret_id}.");
-                (EventType::Normal, "Created", message)
+                (EventType::Normal, EventReason::Created, message)
             }
             Note::DriftCorrected(fields) => {
                 let names: Vec<_> = fields
@@ -268,25 +271,34 @@ async fn publish_notes(ctx: &Context, object: &VaultSecret, notes: &[Note]) {
                     "Somebody else had changed the secret in Nairi; sent again: {}.",
                     names.join(", ")
                 );
-                (EventType::Normal, "DriftCorrected", message)
+                (EventType::Normal, EventReason::DriftCorrected, message)
             }
             Note::DomainsWidened => {
                 let message = "The secret was restricted to some domains and may be sent to any destination now.";
-                (EventType::Warning, "DomainsWidened", message.to_owned())
+                (
+                    EventType::Warning,
+                    EventReason::DomainsWidened,
+                    message.to_owned(),
+                )
             }
             Note::TrailingNewline => {
                 let message = "The value ends with a newline and was sent as it is. The usual cause is a file made with an editor, or `echo` without -n: use printf, or kubectl create secret --from-literal.";
-                (EventType::Warning, "TrailingNewline", message.to_owned())
+                (
+                    EventType::Warning,
+                    EventReason::TrailingNewline,
+                    message.to_owned(),
+                )
             }
         };
         info!(
             namespace = object.namespace(),
             name = object.name_any(),
-            reason,
+            %reason,
             message
         );
+        let (about, reason) = (object.object_ref(&()), reason.as_str());
         ctx.events
-            .publish(object.object_ref(&()), type_, reason, "Send", &message)
+            .publish(about, type_, reason, "Send", &message)
             .await;
     }
 }

@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use super::{Pass, claim::counts, same_declaration};
 use crate::{
-    api::{Reason, VaultSecret, VaultSecretStatus},
+    api::{EventReason, Reason, VaultSecret, VaultSecretStatus},
     claims::Subject,
     connections::{ConnectionId, Credential, Known},
     grants,
@@ -256,7 +256,8 @@ impl Pass<'_> {
             secret = secret_id,
             "deleted the secret in Nairi"
         );
-        self.tell(EventType::Normal, "Deleted", &note).await;
+        self.tell(EventType::Normal, EventReason::Deleted, &note)
+            .await;
         Ok(Verdict::Released)
     }
 
@@ -267,29 +268,29 @@ impl Pass<'_> {
         }
         let (vault, secret) = (&self.object.spec.vault_id, &status.secret_id);
         let (namespace, name) = (self.object.namespace(), self.object.name_any());
-        match (why.leftover(), secret) {
-            (Some(cause), Some(secret)) => {
-                let env_key = status.env_key.as_deref().unwrap_or_default();
-                warn!(
-                    namespace,
-                    name, vault, secret, env_key, cause, "released; the secret stays in Nairi"
-                );
-                self.ctx.metrics.released();
-                let note = format!(
-                    "Released without deleting the secret {env_key} ({secret}) in vault {vault}: {cause}. Delete it in Nairi if it is not needed any more."
-                );
-                self.tell(EventType::Warning, "Released", &note).await;
-            }
-            _ => info!(namespace, name, vault, secret, ?why, "released"),
+        if let (Some(cause), Some(secret)) = (why.leftover(), secret) {
+            let env_key = status.env_key.as_deref().unwrap_or_default();
+            warn!(
+                namespace,
+                name, vault, secret, env_key, cause, "released; the secret stays in Nairi"
+            );
+            self.ctx.metrics.released();
+            let note = format!(
+                "Released without deleting the secret {env_key} ({secret}) in vault {vault}: {cause}. Delete it in Nairi if it is not needed any more."
+            );
+            self.tell(EventType::Warning, EventReason::Released, &note)
+                .await;
+        } else {
+            info!(namespace, name, vault, secret, ?why, "released");
         }
         Ok(Verdict::Released)
     }
 
-    async fn tell(&self, type_: EventType, reason: &str, note: &str) {
+    async fn tell(&self, type_: EventType, reason: EventReason, note: &str) {
         let object = kube::Resource::object_ref(self.object, &());
         self.ctx
             .events
-            .publish(object, type_, reason, "Delete", note)
+            .publish(object, type_, reason.as_str(), "Delete", note)
             .await;
     }
 

@@ -18,6 +18,8 @@ fn bound() -> Parting {
     }
 }
 
+type Change = fn(&mut Parting);
+
 fn lost() -> Claim {
     Claim::Lost { to: None }
 }
@@ -28,7 +30,7 @@ fn each_rule_alone() {
         secret_id: "sec_1".to_owned(),
     };
     assert_eq!(parting(&bound()), delete);
-    let cases: [(fn(&mut Parting), Farewell); 12] = [
+    let cases: [(Change, Farewell); 12] = [
         (
             |p| p.policy = DeletionPolicy::Retain,
             Farewell::Release(Why::Retained),
