@@ -228,7 +228,6 @@ pub async fn create(
     let outcome = nairi
         .create_secret(&to.credential.key, to.vault_id, &body)
         .await;
-    ctx.ledger.asked(to.uid);
     drop(body);
     ctx.ledger.asked(to.uid);
     let known = |text: &str| {
