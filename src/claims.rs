@@ -135,17 +135,33 @@ impl Claims {
         self.wake(woken);
     }
 
-    /// The API says that `subject` is gone: nobody claims it any more.
-    pub fn vanished(&self, subject: &Subject) {
+    /// The object with this uid was told by the API that `subject` is gone: nobody claims it any more.
+    pub fn vanished(&self, uid: &str, subject: &Subject) {
         let mut woken = Vec::new();
         {
             let mut all = self.all.lock();
             for (seniority, claimant) in all.by_subject.remove(subject).into_iter().flatten() {
                 all.by_object.remove(&seniority.uid);
-                woken.push(claimant);
+                if seniority.uid != uid {
+                    woken.push(claimant);
+                }
             }
         }
         self.wake(woken);
+    }
+
+    /// The object leaves what it claims to the others, if there is one to have it, whose claim `counts`. In one step,
+    /// so that of two that leave one still sees to the secret.
+    pub fn bequeath(&self, uid: &str, counts: impl Fn(&Claimant) -> bool) -> bool {
+        let woken = {
+            let mut all = self.all.lock();
+            if !all.is_awaited(uid, counts) {
+                return false;
+            }
+            all.remove(uid)
+        };
+        self.wake(woken);
+        true
     }
 
     /// Whether the object may use its connection now: the other claimants are told when that changes.
@@ -191,12 +207,7 @@ impl Claims {
     /// Whether others claim what the object claims. `counts` as in [`Self::standing`].
     #[must_use]
     pub fn is_awaited(&self, uid: &str, counts: impl Fn(&Claimant) -> bool) -> bool {
-        let all = self.all.lock();
-        let Some(claim) = all.by_object.get(uid) else {
-            return false;
-        };
-        let others = all.others(&claim.subject, &claim.seniority);
-        others.iter().any(counts)
+        self.all.lock().is_awaited(uid, counts)
     }
 
     /// Lets `object` write to `subject`, unless another does just now.
@@ -248,6 +259,13 @@ impl All {
             return Vec::new();
         }
         claimants.values().cloned().collect()
+    }
+
+    fn is_awaited(&self, uid: &str, counts: impl Fn(&Claimant) -> bool) -> bool {
+        self.by_object.get(uid).is_some_and(|claim| {
+            let others = self.others(&claim.subject, &claim.seniority);
+            others.iter().any(counts)
+        })
     }
 
     fn others(&self, subject: &Subject, than: &Seniority) -> Vec<Claimant> {

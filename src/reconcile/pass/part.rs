@@ -12,6 +12,7 @@ use crate::{
     api::{EventReason, Reason, VaultSecret, VaultSecretStatus},
     claims::Subject,
     connections::{ConnectionId, Credential, Known},
+    context::Context,
     grants,
     nairi::{Class, KeyId},
     reconcile::{
@@ -51,14 +52,18 @@ impl Pass<'_> {
 
     async fn steps_apart(&mut self, status: &VaultSecretStatus) -> Result<Verdict, Verdict> {
         let status = &self.with_what_it_claims(status);
-        // A second time, where the API refuses the key just then.
-        for _ in 0..2 {
+        // Again where the API refuses the key just then, or the heir leaves.
+        for _ in 0..3 {
             let means = self.means();
             let known = self.parting(status, &means);
             let farewell = parting::parting(&known);
             self.part_unless_dry_run(&farewell)?;
             match (farewell, &means.credential) {
-                (Farewell::Release(why), _) => return self.release(status, why).await,
+                (Farewell::Release(why), _) => {
+                    if why != Why::HandedOver || self.hands_over(&known) {
+                        return self.release(status, why).await;
+                    }
+                }
                 (Farewell::AwaitHeir, _) => {
                     return Err(Verdict::Unchecked(Retry::Every(ASK_HEIR)));
                 }
@@ -77,6 +82,19 @@ impl Pass<'_> {
             }
         }
         Err(Verdict::Unchecked(Retry::Backoff))
+    }
+
+    /// Gives the claim up to another claimant, if that is there still.
+    fn hands_over(&self, known: &Parting) -> bool {
+        if known.claim != Claim::Held || known.heir != Heir::Claims {
+            return true;
+        }
+        let (ctx, uid) = (self.ctx, self.uid);
+        let given = ctx.claims.bequeath(uid, |other| stays(ctx, other));
+        if given {
+            ctx.ledger.unbound(uid, true);
+        }
+        given
     }
 
     /// What is gone binds no more. One that waited behind an older claimant, now gone, has that one's secret: it was
@@ -191,11 +209,7 @@ impl Pass<'_> {
     /// Whether another object is there for the secret.
     fn heir(&self, status: &VaultSecretStatus, key: Option<KeyId>) -> Heir {
         let ctx = self.ctx;
-        let stays = |other: &ObjectRef<VaultSecret>| {
-            let object = ctx.stores.objects.get(other);
-            object.is_some_and(|it| it.metadata.deletion_timestamp.is_none()) && counts(ctx, other)
-        };
-        let awaited = ctx.claims.is_awaited(self.uid, stays);
+        let awaited = ctx.claims.is_awaited(self.uid, |other| stays(ctx, other));
         let names_it = |other: &VaultSecret| claiming::names_the_same(other, self.object, status);
         let others = ctx.stores.objects.state_filter(names_it);
         let same_keys = others.iter().filter_map(|other| {
@@ -219,7 +233,7 @@ impl Pass<'_> {
         self.still_leaving()?;
         match apply::delete(self.ctx, self.request(credential), secret_id).await {
             Ok(()) => {
-                self.ctx.claims.vanished(&subject);
+                self.ctx.claims.vanished(self.uid, &subject);
                 self.ctx.ledger.unbound(self.uid, true);
                 Ok(Deleted::Yes)
             }
@@ -327,6 +341,12 @@ impl Pass<'_> {
             Fields::NONE,
         )
     }
+}
+
+/// Whether the other claimant is one to take the secret over: it counts, and is not being deleted itself.
+fn stays(ctx: &Context, other: &ObjectRef<VaultSecret>) -> bool {
+    let object = ctx.stores.objects.get(other);
+    object.is_some_and(|it| it.metadata.deletion_timestamp.is_none()) && counts(ctx, other)
 }
 
 /// What became of a DELETE.

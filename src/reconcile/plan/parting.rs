@@ -44,8 +44,10 @@ pub enum Permission {
 pub enum Heir {
     /// None does.
     None,
-    /// One that may use it does.
-    Waits,
+    /// One claims it.
+    Claims,
+    /// One names it, and the API would show it to that one: it has the same key.
+    Named,
     /// One names it, and has not been shown it so far.
     Unproven,
 }
@@ -59,12 +61,12 @@ const HEIRS_TIME: Duration = Duration::from_secs(30);
 #[must_use]
 pub fn heir(awaited: bool, same_keys: impl IntoIterator<Item = bool>, leaving: Duration) -> Heir {
     if awaited {
-        return Heir::Waits;
+        return Heir::Claims;
     }
     let mut heir = Heir::None;
     for same_key in same_keys {
         if same_key {
-            return Heir::Waits;
+            return Heir::Named;
         }
         if leaving < HEIRS_TIME {
             heir = Heir::Unproven;
@@ -157,7 +159,7 @@ pub fn parting(parting: &Parting) -> Farewell {
     let Some(secret_id) = secret_id.clone() else {
         return Farewell::Release(Why::NeverBound);
     };
-    if matches!(claim, Claim::Lost { .. }) || *heir == Heir::Waits {
+    if matches!(claim, Claim::Lost { .. }) || matches!(heir, Heir::Claims | Heir::Named) {
         return Farewell::Release(Why::HandedOver);
     }
     if *suspended {
