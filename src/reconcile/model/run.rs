@@ -127,7 +127,7 @@ impl<'a> Run<'a> {
                     });
                 }
                 Plan::Refuse(refusal) => {
-                    self.world.ledger.refused_creation(&self.uid, None);
+                    self.world.ledger.told(&self.uid);
                     return Err(self.blocked(refusal, Fields::NONE));
                 }
                 Plan::Hold => {
@@ -363,7 +363,7 @@ impl<'a> Run<'a> {
         }
         let Some(id) = self.world.vault.create(&env_key, sending.clone()) else {
             let refusal = Refusal::new(Reason::Rejected, "…").retried(Retry::Backoff);
-            (self.world.ledger).refused_creation(&self.uid, Some(refusal.clone()));
+            (self.world.ledger).creation_refused(&self.uid, refusal.clone());
             observed.refused_creation = Some(refusal);
             observed.remote = Remote::Unasked;
             return Ok(());
