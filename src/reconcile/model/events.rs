@@ -17,7 +17,7 @@ pub(super) const KEYS: [&str; 2] = ["ONE", "TWO"];
 
 #[derive(Clone, Debug)]
 pub(super) enum Event {
-    Create(usize, Box<VaultSecretSpec>),
+    Create(usize, First),
     Delete(usize),
     Edit(usize, Edit),
     Strip(usize),
@@ -41,6 +41,44 @@ pub(super) enum Event {
     Change(usize, Option<u8>, Option<u8>),
     Take(usize),
     Add(usize),
+}
+
+/// What an object declares at first.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct First {
+    target: u8,
+    connection: usize,
+    create: bool,
+    delete: bool,
+    report: bool,
+    domains: u8,
+}
+
+impl First {
+    fn spec(self) -> VaultSecretSpec {
+        let mut spec = VaultSecretSpec {
+            vault_id: VAULT.into(),
+            value_from: Some(source()),
+            allowed_domains: Some(domains(self.domains)),
+            allow_unrestricted: true,
+            ..VaultSecretSpec::default()
+        };
+        let edits = [
+            Edit::Target(self.target),
+            Edit::Connection(self.connection),
+            Edit::Create(self.create),
+            Edit::Delete(self.delete),
+            Edit::Report(self.report),
+        ];
+        for edit in edits {
+            let before = spec.clone();
+            edit.apply(&mut spec);
+            if !valid(&spec) {
+                spec = before;
+            }
+        }
+        spec
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -104,28 +142,16 @@ fn choice() -> impl Strategy<Value = u8> {
     prop_oneof![8 => 0..2u8, 4 => 4..8u8, 1 => Just(8u8)]
 }
 
-fn spec() -> impl Strategy<Value = Box<VaultSecretSpec>> {
+fn first() -> impl Strategy<Value = First> {
     let policies = (any::<bool>(), any::<bool>(), prop::bool::weighted(0.2));
     (choice(), 0..2usize, policies, 0..4u8).prop_map(
-        |(choice, number, (create, delete, report), declared)| {
-            let mut spec = VaultSecretSpec {
-                connection_ref: connection(number),
-                vault_id: VAULT.into(),
-                value_from: Some(source()),
-                allowed_domains: Some(domains(declared)),
-                allow_unrestricted: true,
-                ..VaultSecretSpec::default()
-            };
-            target(choice, &mut spec);
-            let (delete, report) = (Edit::Delete(delete), Edit::Report(report));
-            for edit in [Edit::Create(create), delete, report] {
-                let before = spec.clone();
-                edit.apply(&mut spec);
-                if !valid(&spec) {
-                    spec = before;
-                }
-            }
-            Box::new(spec)
+        |(target, connection, (create, delete, report), domains)| First {
+            target,
+            connection,
+            create,
+            delete,
+            report,
+            domains,
         },
     )
 }
@@ -147,7 +173,7 @@ fn edit() -> impl Strategy<Value = Edit> {
 fn own() -> impl Strategy<Value = Event> {
     let at = || 0..PLACES;
     prop_oneof![
-        3 => (at(), spec()).prop_map(|(at, spec)| Event::Create(at, spec)),
+        3 => (at(), first()).prop_map(|(at, first)| Event::Create(at, first)),
         3 => at().prop_map(Event::Delete),
         4 => (at(), edit()).prop_map(|(at, edit)| Event::Edit(at, edit)),
         1 => at().prop_map(Event::Strip),
@@ -223,7 +249,7 @@ impl World {
     pub(super) fn happen(&mut self, event: &Event) {
         self.trace.push(format!("{event:?}"));
         match event {
-            Event::Create(at, spec) => self.create(*at, (**spec).clone()),
+            Event::Create(at, first) => self.create(*at, first.spec()),
             Event::Delete(at) => self.delete(*at),
             Event::Edit(at, edit) => self.respecify(*at, |spec| edit.apply(spec)),
             Event::Strip(at) => self.strip(*at),

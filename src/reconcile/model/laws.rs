@@ -69,13 +69,9 @@ impl Run<'_> {
         );
     }
 
+    /// Whether the finalizer was there when the pass began, or was set by it.
     fn is_held(&self) -> bool {
-        let server = self.world.lives[self.at].server.as_ref();
-        let stripped = server.is_none_or(|server| {
-            let seen = self.world.lives[self.at].cache.as_ref();
-            server.metadata.finalizers.is_none() && seen.is_some_and(finalizer::is_set)
-        });
-        stripped || server.is_some_and(finalizer::is_set)
+        finalizer::is_set(&self.object) || self.held
     }
 
     pub(super) fn may_patch(&mut self, desired: &Desired, id: &str, sending: &Sending) {

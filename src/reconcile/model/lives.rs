@@ -46,9 +46,8 @@ fn heal(world: &mut World) {
     }
 }
 
-/// Lets everything come to rest: only those have a pass whom something woke.
-fn rest(world: &mut World, sweep: bool) {
-    heal(world);
+/// Lets everything come to rest, with sweeps or without: only those have a pass whom something woke.
+fn calm(world: &mut World, sweep: bool) {
     for _ in 0..4 {
         for at in 0..PLACES {
             world.catch_up(at);
@@ -65,6 +64,10 @@ fn rest(world: &mut World, sweep: bool) {
             assert!(passes < MOST_PASSES, "no rest: {:#?}", world.trace);
         }
     }
+}
+
+/// A further sweep, and a pass over every object, neither send nor write anything.
+fn is_quiet(world: &mut World) {
     let done = world.done.clone();
     world.trace.push("quiet".into());
     world.sweep();
@@ -177,7 +180,17 @@ proptest! {
         history in prop::collection::vec(event(false), 0..40),
     ) {
         let mut world = live(switches, &there, &history);
-        rest(&mut world, false);
+        heal(&mut world);
+        calm(&mut world, false);
+        for at in 0..PLACES {
+            let status = world.lives[at].server.as_ref().and_then(|object| object.status.as_ref());
+            if status.and_then(ready_reason) == Some(Reason::Synced) {
+                assert!(world.as_declared(at), "{at}: {:#?} {:#?}", world.told(), world.trace);
+            }
+        }
+        // What was not there, and is now, only a list shows.
+        calm(&mut world, true);
+        is_quiet(&mut world);
         look(&world, false);
     }
 
@@ -188,7 +201,9 @@ proptest! {
         history in prop::collection::vec(event(true), 0..40),
     ) {
         let mut world = live(switches, &there, &history);
-        rest(&mut world, true);
+        heal(&mut world);
+        calm(&mut world, true);
+        is_quiet(&mut world);
         look(&world, true);
     }
 }

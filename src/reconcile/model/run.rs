@@ -41,6 +41,8 @@ pub(super) struct Run<'a> {
     pub(super) previous: &'a VaultSecretStatus,
     read: Option<String>,
     confirmed: Option<Confirmed>,
+    /// Whether the pass has set the finalizer.
+    pub(super) held: bool,
     steps: usize,
 }
 
@@ -63,6 +65,7 @@ impl<'a> Run<'a> {
             previous,
             read: None,
             confirmed: None,
+            held: false,
             steps: 0,
         }
     }
@@ -114,7 +117,11 @@ impl<'a> Run<'a> {
             self.say(brief(&plan));
             let requested = observed.requested(&desired);
             match plan {
-                Plan::Settled(confirmed) => return Ok(Verdict::Synced(self.settle(confirmed))),
+                Plan::Settled(confirmed) => {
+                    let had = &mut self.world.lives[self.at].had;
+                    had.insert(confirmed.secret_id.clone());
+                    return Ok(Verdict::Synced(self.settle(confirmed)));
+                }
                 Plan::Report {
                     confirmed,
                     drift,
@@ -216,14 +223,13 @@ impl<'a> Run<'a> {
         if matches!(fault, Fault::Refused | Fault::LostBefore) {
             return Err(self.unavailable(Fields::NONE));
         }
-        let set_before = self.object.metadata.finalizers.clone();
         let answer = (self.world).write_finalizer(self.at, (&self.uid, &version), set);
         if answer.is_ok() && fault == Fault::LostAfter {
             return Err(self.unavailable(Fields::NONE));
         }
         match answer {
             Ok(version) => {
-                self.say(format!("finalizer {set}, was {set_before:?}"));
+                self.held = set;
                 if *self.previous == shown {
                     (self.world.ledger).remember(&self.uid, shown, Some(version));
                 }

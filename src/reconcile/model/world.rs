@@ -311,8 +311,9 @@ impl World {
         }
     }
 
-    /// Somebody takes all finalizers off.
+    /// Somebody takes all finalizers off, and the watch had shown those. (It shows every version while it lasts.)
     pub(super) fn strip(&mut self, at: usize) {
+        self.catch_up(at);
         let version = self.next_version();
         if let Some(object) = &mut self.lives[at].server {
             object.metadata.finalizers = None;
