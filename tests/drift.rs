@@ -296,7 +296,7 @@ async fn what_only_looks_like_a_change_is_none() {
         Once,
         EachTime,
     }
-    const SWEEPS: usize = 3;
+    const SWEEPS: usize = 2;
     type Change = fn(&mut Behaviour, &str);
     let cases: [(&str, Asked, Change); 14] = [
         ("lags a write", Asked::Never, |it, _| {
@@ -372,6 +372,11 @@ async fn what_only_looks_like_a_change_is_none() {
             Asked::EachTime => assert!(reads.len() <= SWEEPS + 3, "{name}: {}", reads.len()),
         }
         world.seen(&rest).wrote_nothing();
+        if asked == Asked::EachTime {
+            // What the last of these lists lacked is not to be asked in the next case.
+            world.sim.behave(|it| *it = Behaviour::default());
+            sweeps(&world, 1).await;
+        }
         assert_eq!(
             drift_count(&world, "corrected").await.to_bits(),
             0,
