@@ -135,6 +135,19 @@ impl Claims {
         self.wake(woken);
     }
 
+    /// The API says that `subject` is gone: nobody claims it any more.
+    pub fn vanished(&self, subject: &Subject) {
+        let mut woken = Vec::new();
+        {
+            let mut all = self.all.lock();
+            for (seniority, claimant) in all.by_subject.remove(subject).into_iter().flatten() {
+                all.by_object.remove(&seniority.uid);
+                woken.push(claimant);
+            }
+        }
+        self.wake(woken);
+    }
+
     /// Whether the object may use its connection now: the other claimants are told when that changes.
     pub fn permitted(&self, uid: &str, permitted: bool) {
         let woken = {

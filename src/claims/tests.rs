@@ -107,6 +107,20 @@ fn whoever_claims_something_else_gives_up_what_it_had() {
 }
 
 #[test]
+fn what_is_gone_is_nobodys() {
+    let (claims, mut due) = claims();
+    let (a, b) = (object("a", 1, "a"), object("b", 2, "b"));
+    claims.stake(&a, secret("s"));
+    claims.stake(&b, secret("s"));
+    woken(&mut due);
+    claims.vanished(&secret("s"));
+    assert_eq!(woken(&mut due), names(["a", "b"]));
+    for uid in ["a", "b"] {
+        assert_eq!(claims.standing(uid, |_| true), Standing::Unproven);
+    }
+}
+
+#[test]
 fn one_writes_at_a_time_and_the_others_are_woken_after() {
     let (claims, mut due) = claims();
     let (a, b) = (object("a", 1, "a"), object("b", 2, "b"));

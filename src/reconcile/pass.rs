@@ -23,7 +23,6 @@ use super::{
 };
 use crate::{
     api::{Reason, VaultSecret, VaultSecretStatus},
-    claims::Subject,
     connections::{ConnectionId, Credential},
     context::Context,
     ledger::{Entry, Ledger},
@@ -115,21 +114,18 @@ impl Pass<'_> {
                         observe::evidence(&ctx.fingerprints, object, &observed, &value);
                     desired.value = Value::Read(value);
                 }
-                Plan::Look => self.find(&connection, &desired, &mut observed, status)?,
+                Plan::Look => {
+                    self.find(&connection, &desired, &mut observed)
+                        .map_err(|verdict| self.unless_in_sync(status, requested, verdict))?;
+                }
                 Plan::ReadRemote { .. } if ctx.settings.dry_run => {
-                    self.find(&connection, &desired, &mut observed, status)?;
+                    self.find(&connection, &desired, &mut observed)
+                        .map_err(|verdict| self.unless_in_sync(status, requested, verdict))?;
                 }
                 Plan::ReadRemote { secret_id } => {
-                    let answer = self
-                        .read_remote(&connection, &secret_id)
+                    self.ask(&connection, &desired, &mut observed, &secret_id)
                         .await
-                        .and_then(|answer| self.unrepeated(answer, &desired, &observed))
                         .map_err(|verdict| self.unless_in_sync(status, requested, verdict))?;
-                    self.refute(&observed.remote, &answer);
-                    if observed.saw(&desired, answer) {
-                        self.confirmed.clone_from(&observed.confirmed);
-                    }
-                    self.shown(&desired, &observed);
                 }
                 Plan::Create {
                     env_key,
@@ -193,12 +189,8 @@ impl Pass<'_> {
         connection: &ConnectionId,
         desired: &Desired,
         observed: &mut Observed,
-        status: &VaultSecretStatus,
     ) -> Result<(), Verdict> {
-        let requested = observed.requested(desired);
-        let listed = self
-            .look(connection, desired, observed)
-            .map_err(|verdict| self.unless_in_sync(status, requested, verdict))?;
+        let listed = self.look(connection, desired, observed)?;
         if self.ctx.settings.dry_run {
             dry_run::saw(observed, desired, listed);
         } else {
@@ -233,6 +225,28 @@ impl Pass<'_> {
         }
     }
 
+    /// Asks the secret itself.
+    async fn ask(
+        &mut self,
+        connection: &ConnectionId,
+        desired: &Desired,
+        observed: &mut Observed,
+        secret_id: &str,
+    ) -> Result<(), Verdict> {
+        let answer = self.read_remote(connection, secret_id).await?;
+        let answer = self.unrepeated(answer, desired, observed)?;
+        if let Remote::Listed(listed) = &observed.remote
+            && !same_instant(&listed.updated_at, &answer.updated_at)
+        {
+            self.ctx.ledger.outdated(self.uid, &listed.updated_at);
+        }
+        if observed.saw(desired, answer) {
+            self.confirmed.clone_from(&observed.confirmed);
+        }
+        self.shown(desired, observed);
+        Ok(())
+    }
+
     async fn read_remote(
         &mut self,
         connection: &ConnectionId,
@@ -246,15 +260,6 @@ impl Pass<'_> {
                 Err(self.gone(&credential, secret_id))
             }
             Err(error) => Err(self.blocked(self.failure(&error), Fields::NONE)),
-        }
-    }
-
-    /// What a list showed that the secret's own answer contradicts is not believed a second time.
-    fn refute(&self, shown: &Remote, answer: &RemoteSecret) {
-        if let Remote::Listed(listed) = shown
-            && !same_instant(&listed.updated_at, &answer.updated_at)
-        {
-            self.ctx.ledger.outdated(self.uid, &listed.updated_at);
         }
     }
 
@@ -288,10 +293,7 @@ impl Pass<'_> {
     ) -> Result<(), Verdict> {
         let fields = change.fields;
         let credential = self.admitted(connection, fields)?;
-        let _turn = self.turn(Subject::Secret {
-            vault_id: desired.target.vault_id.clone(),
-            secret_id: change.secret_id.clone(),
-        })?;
+        let _turn = self.turn(self.secret(&change.secret_id))?;
         self.current()?;
         let value = match (&desired.value, &self.read) {
             (Value::Read(value), Some(version)) => {
@@ -328,7 +330,7 @@ impl Pass<'_> {
     fn gone(&self, credential: &Credential, secret_id: &str) -> Verdict {
         let ctx = self.ctx;
         (ctx.vaults).gone(credential, &self.object.spec.vault_id, secret_id);
-        ctx.claims.lapse(self.uid);
+        ctx.claims.vanished(&self.secret(secret_id));
         let (named, again) = (Target::of(&self.object.spec), self.entry.unbound);
         let verdict = no_more(&ctx.ledger, self.uid, &named, again);
         if matches!(verdict, Verdict::Waiting) {

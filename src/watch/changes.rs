@@ -33,11 +33,7 @@ pub(super) fn object_changed(ctx: &Context, change: &Change<'_, VaultSecret>) {
             {
                 ctx.ledger.cached(uid, version);
             }
-            let lost_hold = |old| {
-                let needed = new.spec.deletion_policy == DeletionPolicy::Delete;
-                needed && finalizer::is_set(old) && !finalizer::is_set(new)
-            };
-            if old.is_none_or(|old| declared(old) != declared(new) || lost_hold(old)) {
+            if gives_work(old, new) {
                 ctx.queues.objects.wake(ObjectRef::from_obj(new));
             }
         }
@@ -66,6 +62,15 @@ fn claim(ctx: &Context, old: Option<&VaultSecret>, new: &VaultSecret) {
     if let Some(old) = old.filter(|_| otherwise) {
         used_no_more(ctx, old);
     }
+}
+
+/// Whether `new` says anything that a pass over `old` did not know.
+pub(crate) fn gives_work(old: Option<&VaultSecret>, new: &VaultSecret) -> bool {
+    let lost_hold = |old| {
+        let needed = new.spec.deletion_policy == DeletionPolicy::Delete;
+        needed && finalizer::is_set(old) && !finalizer::is_set(new)
+    };
+    old.is_none_or(|old| declared(old) != declared(new) || lost_hold(old))
 }
 
 /// What of an object only others than us change, and a decision depends on.

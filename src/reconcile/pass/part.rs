@@ -79,10 +79,14 @@ impl Pass<'_> {
         Err(Verdict::Unchecked(Retry::Backoff))
     }
 
-    /// One that waited behind an older claimant, now gone, has that one's secret: it was only not bound so far.
+    /// What is gone binds no more. One that waited behind an older claimant, now gone, has that one's secret: it was
+    /// only not bound so far.
     fn with_what_it_claims(&self, status: &VaultSecretStatus) -> VaultSecretStatus {
         let mut status = status.clone();
-        if status.secret_id.is_none()
+        if self.entry.unbound {
+            status.secret_id = None;
+        } else if ready_reason(&status) == Some(Reason::Conflict)
+            && status.secret_id.is_none()
             && let Some(Subject::Secret { secret_id, .. }) = self.ctx.claims.subject(self.uid)
         {
             status.secret_id = Some(secret_id);
@@ -210,13 +214,15 @@ impl Pass<'_> {
         secret_id: &str,
     ) -> Result<Deleted, Verdict> {
         self.admit(credential, Fields::NONE)?;
-        let _turn = self.turn(Subject::Secret {
-            vault_id: self.object.spec.vault_id.clone(),
-            secret_id: secret_id.to_owned(),
-        })?;
+        let subject = self.secret(secret_id);
+        let _turn = self.turn(subject.clone())?;
         self.still_leaving()?;
         match apply::delete(self.ctx, self.request(credential), secret_id).await {
-            Ok(()) => Ok(Deleted::Yes),
+            Ok(()) => {
+                self.ctx.claims.vanished(&subject);
+                self.ctx.ledger.unbound(self.uid, true);
+                Ok(Deleted::Yes)
+            }
             Err(error) if error.class() == Class::Unauthorized => Ok(Deleted::KeyRefused),
             Err(error) if error.class() == Class::Rejected => {
                 let message = format!(
@@ -247,7 +253,6 @@ impl Pass<'_> {
         status: &VaultSecretStatus,
         secret_id: &str,
     ) -> Result<Verdict, Verdict> {
-        self.hold(status, false).await?;
         let note = format!("Deleted the secret in Nairi: {secret_id}.");
         info!(
             namespace = self.object.namespace(),
@@ -258,6 +263,7 @@ impl Pass<'_> {
         );
         self.tell(EventType::Normal, EventReason::Deleted, &note)
             .await;
+        self.hold(status, false).await?;
         Ok(Verdict::Released)
     }
 
