@@ -7,6 +7,7 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use k8s_openapi::jiff::Timestamp;
@@ -15,6 +16,10 @@ use kube_runtime::reflector::ObjectRef;
 use parking_lot::Mutex;
 
 use crate::{api::VaultSecret, queue::Queue};
+
+/// For how long it is remembered that an environment key may have been given to a secret. No pass goes by a list that
+/// is older.
+const LATELY: Duration = Duration::from_hours(1);
 
 type Claimant = ObjectRef<VaultSecret>;
 
@@ -67,6 +72,8 @@ struct All {
     by_subject: HashMap<Subject, BTreeMap<Seniority, Claimant>>,
     /// Who writes just now, by what is written.
     writing: HashMap<Subject, HashSet<Claimant>>,
+    /// When a write that may have created a secret ended, by environment key, for those of late.
+    created: HashMap<Subject, Instant>,
 }
 
 struct Claim {
@@ -228,6 +235,13 @@ impl Claims {
         })
     }
 
+    /// When somebody last may have created `subject`, an environment key: a list from before that, which lacks it, says
+    /// nothing.
+    #[must_use]
+    pub fn created(&self, subject: &Subject) -> Option<Instant> {
+        self.all.lock().created.get(subject).copied()
+    }
+
     fn wake(&self, claimants: Vec<Claimant>) {
         for claimant in claimants {
             self.queue.wake(claimant);
@@ -237,7 +251,14 @@ impl Claims {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        let waiting = self.all.lock().writing.remove(&self.subject);
+        let mut all = self.all.lock();
+        if matches!(self.subject, Subject::EnvKey { .. }) {
+            let now = Instant::now();
+            all.created.retain(|_, then| now < *then + LATELY);
+            all.created.insert(self.subject.clone(), now);
+        }
+        let waiting = all.writing.remove(&self.subject);
+        drop(all);
         for claimant in waiting.into_iter().flatten() {
             self.queue.wake(claimant);
         }

@@ -80,6 +80,7 @@ pub async fn reconcile(object: Arc<VaultSecret>, due: Instant, ctx: Arc<Context>
         uid: &uid,
         entry: &entry,
         due,
+        looked: began,
         permit: None,
         read: None,
         confirmed: None,

@@ -63,16 +63,22 @@ pub fn by_what_was_shown(desired: &Desired, observed: &Observed) -> Stake {
             vault_id,
             secret_id: secret.id.clone(),
         }),
-        (Remote::Absent, None) if desired.creation_policy == CreationPolicy::IfMissing => {
-            let env_key = desired.target.env_key.clone();
-            env_key.map_or(Stake::AsBefore, |env_key| {
-                Stake::On(Subject::EnvKey { vault_id, env_key })
-            })
-        }
-        (Remote::Absent | Remote::Ambiguous(_) | Remote::Mismatch(_), None) => Stake::Nothing,
+        (Remote::Absent, None) => creation(desired).map_or(Stake::Nothing, Stake::On),
+        (Remote::Ambiguous(_) | Remote::Mismatch(_), None) => Stake::Nothing,
         // The secret itself is to be asked first.
         (_, Some(_)) | (Remote::Unasked, None) => Stake::AsBefore,
     }
+}
+
+/// What an object claims that is to create its secret, if it may.
+#[must_use]
+pub fn creation(desired: &Desired) -> Option<Subject> {
+    let creates = desired.creation_policy == CreationPolicy::IfMissing;
+    let env_key = desired.target.env_key.clone().filter(|_| creates)?;
+    Some(Subject::EnvKey {
+        vault_id: desired.target.vault_id.clone(),
+        env_key,
+    })
 }
 
 /// Whether the claim of `object` counts while it is permitted: one that is being deleted has a say only until our

@@ -12,6 +12,7 @@ use secrecy::SecretString;
 
 use super::{
     apply::{self, Content, Note, Request},
+    claiming,
     desired::{Desired, Target, Value},
     dry_run, failure,
     fields::Fields,
@@ -41,6 +42,8 @@ pub(super) struct Pass<'a> {
     pub(super) uid: &'a str,
     pub(super) entry: &'a Entry,
     pub(super) due: Instant,
+    /// When the secret was last looked for in its vault's list.
+    pub(super) looked: Instant,
     pub(super) permit: Option<Permit<ObjectRef<VaultSecret>>>,
     /// The version of the Secret the value was read from.
     pub(super) read: Option<String>,
@@ -212,12 +215,15 @@ impl Pass<'_> {
             .confirmed
             .as_ref()
             .map(|confirmed| confirmed.secret_id.as_str());
+        self.looked = Instant::now();
+        let created = claiming::creation(desired).and_then(|key| self.ctx.claims.created(&key));
+        let since = created.map_or(self.due, |created| created.max(self.due));
         match self.ctx.vaults.look(
             &credential,
             &mut self.permit,
             &desired.target,
             bound,
-            (self.key, self.due),
+            (self.key, since),
         ) {
             Look::Shown(remote) => Ok(remote),
             Look::Awaited => Err(Verdict::Waiting),

@@ -49,7 +49,7 @@ impl World {
             self.claims.lapse(&uid);
             return None;
         }
-        self.lives[at].running = true;
+        (self.lives[at].running, self.lives[at].unnoticed) = (true, false);
         let entry = self.ledger.entry(&uid);
         let (hint, previous) = (entry.hint.clone(), entry.status(&object));
         let mut run = Run::new(self, course, at, object.clone(), entry, &previous);

@@ -1,5 +1,7 @@
 //! The steps of one pass, as `pass` takes them.
 
+use std::time::Instant;
+
 use kube::ResourceExt as _;
 use kube_runtime::reflector::ObjectRef;
 use secrecy::ExposeSecret as _;
@@ -40,6 +42,7 @@ pub(super) struct Run<'a> {
     entry: Entry,
     pub(super) previous: &'a VaultSecretStatus,
     read: Option<String>,
+    looked: Option<Instant>,
     confirmed: Option<Confirmed>,
     /// Whether the pass has set the finalizer.
     pub(super) held: bool,
@@ -64,6 +67,7 @@ impl<'a> Run<'a> {
             entry,
             previous,
             read: None,
+            looked: None,
             confirmed: None,
             held: false,
             steps: 0,
@@ -246,6 +250,7 @@ impl<'a> Run<'a> {
         self.meanwhile();
         self.admitted(Fields::NONE)?;
         self.current()?;
+        self.looked = Some(Instant::now());
         self.authorised(Fields::NONE)?;
         let list = self.world.vault.list();
         list.ok_or_else(|| self.unavailable(Fields::NONE))
@@ -350,11 +355,17 @@ impl<'a> Run<'a> {
         let fault = self.fault();
         self.admitted(fields)?;
         self.meanwhile();
-        let _turn = self.turn(Subject::EnvKey {
+        let subject = Subject::EnvKey {
             vault_id: desired.target.vault_id.clone(),
             env_key: env_key.clone(),
-        })?;
+        };
+        let _turn = self.turn(subject.clone())?;
         self.current()?;
+        let created = self.world.claims.created(&subject);
+        if created.is_some_and(|created| Some(created) >= self.looked) {
+            observed.remote = Remote::Unasked;
+            return Ok(());
+        }
         if fault == Fault::Outdated {
             return Err(Verdict::Outdated);
         }

@@ -13,7 +13,7 @@ use kube_runtime::reflector::ObjectRef;
 use secrecy::SecretString;
 
 use super::{
-    Fields, Listing, compare,
+    Course, Fields, Listing, compare,
     truth::Truth,
     vault::{Switches, Vault},
 };
@@ -67,6 +67,8 @@ pub(super) struct Life {
     source: (u8, u32),
     /// Whether its connection grants it the vault.
     pub(super) permitted: bool,
+    /// Whether no pass has begun since it lost that.
+    pub(super) unnoticed: bool,
     /// Whether a pass is under way.
     pub(super) running: bool,
     pub(super) truth: Truth,
@@ -370,8 +372,18 @@ impl World {
 
     // Its connection.
 
+    /// A loss is noticed before it is made good: with both at once only the next sweep shows what others wrote in
+    /// between.
     pub(super) fn permit(&mut self, at: usize, permitted: bool) {
-        self.lives[at].permitted = permitted;
+        if permitted && !self.lives[at].permitted && self.lives[at].unnoticed {
+            if self.lives[at].running {
+                return;
+            }
+            self.pass(at, &mut Course::default(), StatusFault::None);
+        }
+        let life = &mut self.lives[at];
+        life.unnoticed = !permitted && (life.permitted || life.unnoticed);
+        life.permitted = permitted;
         self.woken.insert(at);
     }
 
