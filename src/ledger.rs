@@ -43,6 +43,9 @@ pub struct Entry {
     pub unbound: bool,
     /// Why the secret could not be created. Perhaps somebody else had done it, and a list will show that.
     pub refused_creation: Option<RefusedCreation>,
+    /// Whether a creation was sent of which it is not known what came of it. `None`: nor whether one was sent, by a
+    /// process before this one.
+    pub creating: Option<bool>,
     /// Since when an object that is being deleted has had no key to delete its remote secret with.
     pub keyless_since: Option<Instant>,
     /// When the last request about the object was answered: a list that began before says nothing of it.
@@ -154,6 +157,7 @@ impl Ledger {
         self.update(uid, |entry| {
             entry.watched = true;
             entry.refused_creation = None;
+            entry.creating = Some(false);
         });
     }
 
@@ -165,6 +169,18 @@ impl Ledger {
     /// Notes whether the recorded binding counts no more.
     pub fn unbound(&self, uid: &str, unbound: bool) {
         self.update(uid, |entry| entry.unbound = unbound);
+    }
+
+    /// Notes whether a creation may have been carried out that nobody knows of.
+    pub fn creating(&self, uid: &str, creating: bool) {
+        self.update(uid, |entry| entry.creating = Some(creating));
+    }
+
+    /// What is sent for the object from here on, this process sends.
+    pub fn begins(&self, uid: &str) {
+        self.update(uid, |entry| {
+            entry.creating.get_or_insert(false);
+        });
     }
 
     /// Remembers why the secret could not be created.

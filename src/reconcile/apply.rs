@@ -224,12 +224,17 @@ pub async fn create(
         value: value.clone(),
         allowed_domains: allowed_domains.clone(),
     };
+    ctx.ledger.creating(to.uid, true);
     let nairi = ctx.writing().await;
     let outcome = nairi
         .create_secret(&to.credential.key, to.vault_id, &body)
         .await;
     drop(body);
     ctx.ledger.asked(to.uid);
+    ctx.ledger.creating(
+        to.uid,
+        outcome.as_ref().err().is_some_and(Error::maybe_applied),
+    );
     let known = |text: &str| {
         let mut domains = allowed_domains.iter();
         text == env_key || domains.any(|domain| text.eq_ignore_ascii_case(domain))

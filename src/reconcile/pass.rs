@@ -73,6 +73,7 @@ impl Pass<'_> {
             return Ok(Verdict::Suspended);
         }
         let connection = permitted.map_err(Refusal::verdict)?;
+        ctx.ledger.begins(self.uid);
         let mut desired = Desired::from_spec(&object.spec).map_err(Refusal::verdict)?;
         let source = ctx.stores.source_version(object);
         let mut observed =

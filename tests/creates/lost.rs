@@ -115,6 +115,35 @@ async fn a_lost_answer_and_the_end_of_the_object() {
     assert_eq!(world.sim.secrets(&world.vault), []);
 }
 
+/// Nobody knows whether it was created when the object goes: what may stay behind is named.
+#[tokio::test]
+async fn a_lost_answer_and_the_end_of_the_object_before_the_next_look() {
+    let world = empty(Setup::new()).await;
+    world.sim.fault(Fault::cut().method("POST").after().once());
+    let next_look = Fault::stall().method("GET").vault(&world.vault).skip(1);
+    let next_look = world.sim.fault(next_look);
+    world.create(declared(&world).delete_remote()).await;
+    held(&next_look).await;
+    world.delete("token").await;
+    world.gone("token").await;
+    assert_eq!(world.sim.secrets(&world.vault).len(), 1, "it was created");
+    let named = |line: &Value| {
+        line["level"] == "WARN" && line["env_key"] == "TOKEN" && line["vault"] == *world.vault
+    };
+    world
+        .operator
+        .wait_log("what may stay is named", named)
+        .await;
+    assert!(
+        reasons(&world, "token")
+            .await
+            .contains(&"Released".to_owned())
+    );
+    let metrics = world.operator.metrics().await;
+    let released = metrics.sum("vaultsecret_released_total");
+    assert!((released - 1.0).abs() < f64::EPSILON, "{released}");
+}
+
 /// The creation is under way when the operator is killed.
 async fn killed(applied: bool) -> (World, Mark) {
     let mut world = empty(Setup::new()).await;

@@ -91,6 +91,7 @@ impl Run<'_> {
             policy: spec.deletion_policy,
             suspended: spec.suspend,
             secret_id: self.previous.secret_id.clone(),
+            creating: false,
             permission: self.permission(),
             claim: self.claim(),
             heir: parting::heir(

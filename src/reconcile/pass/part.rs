@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use super::{Pass, claim::counts, same_declaration};
 use crate::{
-    api::{EventReason, Reason, VaultSecret, VaultSecretStatus},
+    api::{CreationPolicy, EventReason, Reason, VaultSecret, VaultSecretStatus},
     claims::Subject,
     connections::{ConnectionId, Credential, Known},
     context::Context,
@@ -177,6 +177,7 @@ impl Pass<'_> {
             policy: spec.deletion_policy,
             suspended: spec.suspend,
             secret_id: status.secret_id.clone(),
+            creating: self.may_have_created(status),
             permission: means.permission,
             claim: self.claim(),
             heir: self.heir(status, key_id),
@@ -184,6 +185,14 @@ impl Pass<'_> {
             keyless: self.keyless_for(status, lacking),
             grace: ctx.settings.deletion_grace,
         }
+    }
+
+    /// Whether a secret may have been created that nobody knows of: by this process, or by one before it that ended
+    /// before it could say anything.
+    fn may_have_created(&self, status: &VaultSecretStatus) -> bool {
+        let creates = self.object.spec.creation_policy == CreationPolicy::IfMissing;
+        let unsaid = ready_reason(status).is_none();
+        creates && self.entry.creating.unwrap_or(unsaid)
     }
 
     /// For how long there has been no key; where a process before this one said so, since the deletion.
@@ -286,23 +295,26 @@ impl Pass<'_> {
         if finalizer::is_set(self.object) {
             self.hold(status, false).await?;
         }
-        let (vault, secret) = (&self.object.spec.vault_id, &status.secret_id);
+        let spec = &self.object.spec;
+        let (vault, secret) = (&spec.vault_id, status.secret_id.as_deref());
         let (namespace, name) = (self.object.namespace(), self.object.name_any());
-        if let (Some(cause), Some(secret)) = (why.leftover(), secret) {
-            let env_key = status.env_key.as_deref().unwrap_or_default();
-            warn!(
-                namespace,
-                name, vault, secret, env_key, cause, "released; the secret stays in Nairi"
-            );
-            self.ctx.metrics.released();
-            let note = format!(
-                "Released without deleting the secret {env_key} ({secret}) in vault {vault}: {cause}. Delete it in Nairi if it is not needed any more."
-            );
-            self.tell(EventType::Warning, EventReason::Released, &note)
-                .await;
-        } else {
+        let Some(cause) = why.leftover() else {
             info!(namespace, name, vault, secret, ?why, "released");
-        }
+            return Ok(Verdict::Released);
+        };
+        let env_key = status.env_key.as_ref().or(spec.env_key.as_ref());
+        warn!(
+            namespace,
+            name, vault, secret, env_key, cause, "released; the secret stays in Nairi"
+        );
+        self.ctx.metrics.released();
+        let env_key = env_key.map_or("", String::as_str);
+        let secret = secret.map_or_else(String::new, |id| format!(" ({id})"));
+        let note = format!(
+            "Released without deleting the secret {env_key}{secret} in vault {vault}: {cause}. Delete it in Nairi if it is not needed any more."
+        );
+        self.tell(EventType::Warning, EventReason::Released, &note)
+            .await;
         Ok(Verdict::Released)
     }
 

@@ -14,6 +14,8 @@ pub struct Parting {
     pub suspended: bool,
     /// The remote secret it is bound to.
     pub secret_id: Option<String>,
+    /// Where it is bound to none: whether one may have been created for it that nobody has seen since.
+    pub creating: bool,
     /// Whether its connection lets it use the vault, or did when it was deleted.
     pub permission: Permission,
     /// Where it stands among those that mean the same remote secret.
@@ -113,6 +115,8 @@ pub enum Why {
     Retained,
     /// There is none that it was bound to.
     NeverBound,
+    /// There is none that it was bound to, but a creation was under way whose end nobody knows.
+    PerhapsCreated,
     /// Another object takes it over, or has it.
     HandedOver,
     /// `spec.suspend` is set.
@@ -131,6 +135,9 @@ impl Why {
     pub const fn leftover(self) -> Option<&'static str> {
         match self {
             Self::Retained | Self::NeverBound | Self::HandedOver => None,
+            Self::PerhapsCreated => {
+                Some("its creation was under way, and it is not known whether it was carried out")
+            }
             Self::Suspended => Some("spec.suspend is true"),
             Self::NotPermitted => Some("its connection does not grant this vault any more"),
             Self::NotShown => Some("its present connection has not shown it"),
@@ -146,6 +153,7 @@ pub fn parting(parting: &Parting) -> Farewell {
         policy,
         suspended,
         secret_id,
+        creating,
         permission,
         claim,
         heir,
@@ -157,7 +165,12 @@ pub fn parting(parting: &Parting) -> Farewell {
         return Farewell::Release(Why::Retained);
     }
     let Some(secret_id) = secret_id.clone() else {
-        return Farewell::Release(Why::NeverBound);
+        let why = if *creating {
+            Why::PerhapsCreated
+        } else {
+            Why::NeverBound
+        };
+        return Farewell::Release(why);
     };
     if matches!(claim, Claim::Lost { .. }) || matches!(heir, Heir::Claims | Heir::Named) {
         return Farewell::Release(Why::HandedOver);

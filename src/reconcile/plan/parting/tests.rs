@@ -9,6 +9,7 @@ fn bound() -> Parting {
         policy: DeletionPolicy::Delete,
         suspended: false,
         secret_id: Some("sec_1".to_owned()),
+        creating: false,
         permission: Permission::Granted,
         claim: Claim::Held,
         heir: Heir::None,
@@ -30,12 +31,19 @@ fn each_rule_alone() {
         secret_id: "sec_1".to_owned(),
     };
     assert_eq!(parting(&bound()), delete);
-    let cases: [(Change, Farewell); 13] = [
+    let cases: [(Change, Farewell); 14] = [
         (
             |p| p.policy = DeletionPolicy::Retain,
             Farewell::Release(Why::Retained),
         ),
         (|p| p.secret_id = None, Farewell::Release(Why::NeverBound)),
+        (
+            |p| {
+                p.secret_id = None;
+                p.creating = true;
+            },
+            Farewell::Release(Why::PerhapsCreated),
+        ),
         (|p| p.suspended = true, Farewell::Release(Why::Suspended)),
         (
             |p| p.permission = Permission::Denied,
@@ -119,6 +127,7 @@ fn known() -> impl Strategy<Value = Parting> {
             },
             suspended,
             secret_id: is_bound.then(|| "sec_1".to_owned()),
+            creating: suspended,
             permission,
             claim,
             heir,
