@@ -7,6 +7,8 @@ SHELL := bash
 CHART := charts/vaultsecret-operator
 # The supervisor of the tests' control plane. Its package is `.`: `./...` would compile all of Kubernetes.
 CLUSTER := go run -C tests/cluster .
+# Tests against the control plane wait most of the time: more run side by side than there are cores.
+TEST_THREADS ?= 6
 
 .PHONY: help demo test lint crds cluster clean
 
@@ -28,7 +30,7 @@ test: ## Run all tests; most of them against a real API server
 	@printf '\n== tests of the control plane\n'
 	go test -C tests/cluster -count=1 -timeout=20m .
 	@printf '\n== tests of the operator\n'
-	cargo test --workspace --locked
+	RUST_TEST_THREADS=$(TEST_THREADS) cargo test --workspace --locked
 
 lint: ## Check formatting, lints, documentation, chart and dependencies
 	@printf '\n== formatting\n'
