@@ -7,7 +7,7 @@ pub mod condition;
 pub mod vault_connection;
 pub mod vault_secret;
 
-pub use condition::{Class, ConditionType, ConnectionReason, Reason, Status};
+pub use condition::{Class, ConditionType, ConnectionReason, EventReason, Reason, Status};
 pub use vault_connection::{
     ApiKeySecretRef, ClusterVaultConnection, ClusterVaultConnectionSpec, ConnectionStatus, Grant,
     VaultConnection, VaultConnectionSpec,

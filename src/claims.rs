@@ -7,6 +7,7 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use k8s_openapi::jiff::Timestamp;
@@ -15,6 +16,10 @@ use kube_runtime::reflector::ObjectRef;
 use parking_lot::Mutex;
 
 use crate::{api::VaultSecret, queue::Queue};
+
+/// For how long it is remembered that an environment key may have been given to a secret. No pass goes by a list that
+/// is older.
+const LATELY: Duration = Duration::from_hours(1);
 
 type Claimant = ObjectRef<VaultSecret>;
 
@@ -67,6 +72,8 @@ struct All {
     by_subject: HashMap<Subject, BTreeMap<Seniority, Claimant>>,
     /// Who writes just now, by what is written.
     writing: HashMap<Subject, HashSet<Claimant>>,
+    /// When a write that may have created a secret ended, by environment key, for those of late.
+    created: HashMap<Subject, Instant>,
 }
 
 struct Claim {
@@ -135,6 +142,35 @@ impl Claims {
         self.wake(woken);
     }
 
+    /// The object with this uid was told by the API that `subject` is gone: nobody claims it any more.
+    pub fn vanished(&self, uid: &str, subject: &Subject) {
+        let mut woken = Vec::new();
+        {
+            let mut all = self.all.lock();
+            for (seniority, claimant) in all.by_subject.remove(subject).into_iter().flatten() {
+                all.by_object.remove(&seniority.uid);
+                if seniority.uid != uid {
+                    woken.push(claimant);
+                }
+            }
+        }
+        self.wake(woken);
+    }
+
+    /// The object leaves what it claims to the others, if there is one to have it, whose claim `counts`. In one step,
+    /// so that of two that leave one still sees to the secret.
+    pub fn bequeath(&self, uid: &str, counts: impl Fn(&Claimant) -> bool) -> bool {
+        let woken = {
+            let mut all = self.all.lock();
+            if !all.is_awaited(uid, counts) {
+                return false;
+            }
+            all.remove(uid)
+        };
+        self.wake(woken);
+        true
+    }
+
     /// Whether the object may use its connection now: the other claimants are told when that changes.
     pub fn permitted(&self, uid: &str, permitted: bool) {
         let woken = {
@@ -178,12 +214,7 @@ impl Claims {
     /// Whether others claim what the object claims. `counts` as in [`Self::standing`].
     #[must_use]
     pub fn is_awaited(&self, uid: &str, counts: impl Fn(&Claimant) -> bool) -> bool {
-        let all = self.all.lock();
-        let Some(claim) = all.by_object.get(uid) else {
-            return false;
-        };
-        let others = all.others(&claim.subject, &claim.seniority);
-        others.iter().any(counts)
+        self.all.lock().is_awaited(uid, counts)
     }
 
     /// Lets `object` write to `subject`, unless another does just now.
@@ -204,6 +235,13 @@ impl Claims {
         })
     }
 
+    /// When somebody last may have created `subject`, an environment key: a list from before that, which lacks it, says
+    /// nothing.
+    #[must_use]
+    pub fn created(&self, subject: &Subject) -> Option<Instant> {
+        self.all.lock().created.get(subject).copied()
+    }
+
     fn wake(&self, claimants: Vec<Claimant>) {
         for claimant in claimants {
             self.queue.wake(claimant);
@@ -213,7 +251,14 @@ impl Claims {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        let waiting = self.all.lock().writing.remove(&self.subject);
+        let mut all = self.all.lock();
+        if matches!(self.subject, Subject::EnvKey { .. }) {
+            let now = Instant::now();
+            all.created.retain(|_, then| now < *then + LATELY);
+            all.created.insert(self.subject.clone(), now);
+        }
+        let waiting = all.writing.remove(&self.subject);
+        drop(all);
         for claimant in waiting.into_iter().flatten() {
             self.queue.wake(claimant);
         }
@@ -235,6 +280,13 @@ impl All {
             return Vec::new();
         }
         claimants.values().cloned().collect()
+    }
+
+    fn is_awaited(&self, uid: &str, counts: impl Fn(&Claimant) -> bool) -> bool {
+        self.by_object.get(uid).is_some_and(|claim| {
+            let others = self.others(&claim.subject, &claim.seniority);
+            others.iter().any(counts)
+        })
     }
 
     fn others(&self, subject: &Subject, than: &Seniority) -> Vec<Claimant> {

@@ -5,14 +5,18 @@
 
 mod outdated;
 
-use std::{collections::HashMap, time::Instant};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt as _;
 use parking_lot::Mutex;
 
 pub use self::outdated::Outdated;
 use crate::{
-    api::VaultSecretStatus,
+    api::{VaultSecret, VaultSecretStatus},
     reconcile::{contention::Corrections, fields::Fields, plan::Remote, verdict::Refusal},
 };
 
@@ -78,6 +82,30 @@ pub struct Latest {
     pub status: VaultSecretStatus,
     /// The resourceVersion its write returned; `None` while it is not written.
     pub resource_version: Option<String>,
+}
+
+impl Entry {
+    /// The status that the API server last showed of `object`, as watched or by our own write, and its version.
+    #[must_use]
+    pub fn shown(&self, object: &VaultSecret) -> (VaultSecretStatus, String) {
+        let written = self.latest.as_ref().and_then(|latest| {
+            let version = latest.resource_version.clone()?;
+            Some((latest.status.clone(), version))
+        });
+        written.unwrap_or_else(|| {
+            let status = object.status.clone().unwrap_or_default();
+            (status, object.resource_version().unwrap_or_default())
+        })
+    }
+
+    /// The status that decisions about `object` go by: ours, written or not, or as watched.
+    #[must_use]
+    pub fn status(&self, object: &VaultSecret) -> VaultSecretStatus {
+        match &self.latest {
+            Some(latest) => latest.status.clone(),
+            None => object.status.clone().unwrap_or_default(),
+        }
+    }
 }
 
 impl Ledger {
@@ -156,9 +184,16 @@ impl Ledger {
         }
     }
 
-    /// Notes since when there is no key to delete the remote secret with.
-    pub fn keyless_since(&self, uid: &str, since: Option<Instant>) {
-        self.update(uid, |entry| entry.keyless_since = since);
+    /// Notes whether there is a key to delete the remote secret with, and says for how long there has been none.
+    /// `lacking`: for how long that is known otherwise, where there is none.
+    pub fn keyless(&self, uid: &str, lacking: Option<Duration>, now: Instant) -> Duration {
+        let mut since = None;
+        self.update(uid, |entry| {
+            let already = |lacking| now.checked_sub(lacking).unwrap_or(now);
+            since = lacking.map(|lacking| entry.keyless_since.unwrap_or_else(|| already(lacking)));
+            entry.keyless_since = since;
+        });
+        since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
 
     /// Notes that a request about the object was answered, or may have been carried out, just now.

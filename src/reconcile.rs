@@ -4,10 +4,11 @@
 //! is known, `plan` decides on one next step, `apply` sends it; `pass` goes through them until nothing is left.
 //! `conclude` ends it, with what `status` makes of the verdict.
 //!
-//! `compare` says which objects a vault's list gives something to do. It, `contention`, `desired`, `observe`, `plan`,
-//! `record`, `verdict`, `dry_run` and `failure` are pure.
+//! `compare` says which objects a vault's list gives something to do. It, `claiming`, `contention`, `desired`, `observe`,
+//! `plan`, `record`, `verdict`, `dry_run` and `failure` are pure.
 
 pub mod apply;
+pub mod claiming;
 pub mod compare;
 pub mod contention;
 pub mod desired;
@@ -71,10 +72,7 @@ pub async fn reconcile(object: Arc<VaultSecret>, due: Instant, ctx: Arc<Context>
     } else {
         due
     };
-    let previous = match &entry.latest {
-        Some(latest) => latest.status.clone(),
-        None => object.status.clone().unwrap_or_default(),
-    };
+    let previous = entry.status(&object);
     let mut pass = Pass {
         ctx: &ctx,
         object: &object,
@@ -82,6 +80,7 @@ pub async fn reconcile(object: Arc<VaultSecret>, due: Instant, ctx: Arc<Context>
         uid: &uid,
         entry: &entry,
         due,
+        looked: began,
         permit: None,
         read: None,
         confirmed: None,

@@ -164,10 +164,7 @@ fn wake_diverging(
         else {
             continue;
         };
-        let status = match &entry.latest {
-            Some(latest) => latest.status.clone(),
-            None => object.status.clone().unwrap_or_default(),
-        };
+        let status = entry.status(&object);
         let hint = compare(&object, &status, &entry, &listing, Instant::now());
         let diverges = hint.is_some();
         ctx.ledger.hint(&uid, hint);

@@ -3,7 +3,7 @@
 //! Secrets and Namespaces are watched by metadata only, and what could hold a value (client-side apply
 //! keeps the whole Secret in an annotation) is dropped first of all.
 
-mod changes;
+pub(crate) mod changes;
 pub mod feed;
 mod index;
 mod stores;

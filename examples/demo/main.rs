@@ -3,6 +3,7 @@
 //! Whatever it prints was observed: the requests are those in the simulator's log. It ends with 0 only if
 //! every step happened, and leaves nothing running.
 
+mod lifecycle;
 mod screen;
 mod stage;
 mod steps;
@@ -91,6 +92,8 @@ async fn play(screen: &mut Screen, stage: &mut Stage) -> Result<(), String> {
     stage.restart(screen).await?;
     stage.rotate_often(screen).await?;
     stage.weigh(screen)?;
+    stage.meddle(screen).await?;
+    stage.create_and_delete(screen).await?;
     stage.search(screen).await
 }
 

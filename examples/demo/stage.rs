@@ -272,7 +272,7 @@ pub(crate) fn release_binary() -> Result<PathBuf, String> {
 }
 
 /// A request on one line: what it asked for by the names of its fields, and what came of it.
-fn request(entry: &Entry) -> String {
+pub(crate) fn request(entry: &Entry) -> String {
     let path = entry.path.trim_start_matches("/api/public/v1");
     let short = path
         .rsplit_once("/secrets/")

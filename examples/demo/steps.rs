@@ -17,7 +17,7 @@ pub(crate) const SYSTEM: &str = "vaultsecret-system";
 pub(crate) const SECRET: &str = "database";
 pub(crate) const VAULT_SECRET: &str = "database-url";
 const API_KEY: &str = "nr_replace-me";
-const VAULT_ID: &str = "vlt_01KQ27AQH800XQTQPJZ0DH14SJ";
+pub(crate) const VAULT_ID: &str = "vlt_01KQ27AQH800XQTQPJZ0DH14SJ";
 const ENV_KEY: &str = "DATABASE_URL";
 
 /// The id of that secret in the vault.
@@ -284,7 +284,7 @@ impl Stage {
 
     pub(crate) async fn close(&mut self, screen: &mut Screen) -> Result<(), String> {
         screen.step("Put everything away");
-        let writes = self.sim().log().writes();
+        let writes = self.sim().log().writes().method("PATCH");
         let with = |name: &str| {
             let carries = |field: &String| field == name;
             writes

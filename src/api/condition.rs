@@ -178,6 +178,26 @@ impl Reason {
 }
 
 words! {
+    /// What is told of a VaultSecret by an event, beside the reasons that `Ready` comes to have.
+    EventReason {
+        /// The remote secret was created.
+        Created,
+        /// The remote secret was deleted, and the object with it.
+        Deleted,
+        /// The object is gone, and its remote secret stays behind.
+        Released,
+        /// Somebody else's change was put right.
+        DriftCorrected,
+        /// A secret that was restricted may be sent anywhere now.
+        DomainsWidened,
+        /// The value that was sent ends with a newline.
+        TrailingNewline,
+        /// Somebody else keeps changing the remote secret.
+        Contended,
+    }
+}
+
+words! {
     /// Why a connection is `Ready` or not.
     ConnectionReason {
         /// The API accepted the key.

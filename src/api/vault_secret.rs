@@ -144,22 +144,25 @@ pub struct VaultSecretSpec {
     pub allow_unrestricted: bool,
 
     /// Whether to create the secret in the vault: `Never`, or `IfMissing` (needs `envKey`,
-    /// `valueFrom` and `allowedDomains`). This version never creates one: a secret that is missing
-    /// is `RemoteNotFound` under either.
+    /// `valueFrom` and `allowedDomains`, and no `secretId`): then it is created where the vault has
+    /// none with that `envKey`, also after somebody deleted it there.
     #[serde(default)]
     pub creation_policy: CreationPolicy,
 
     /// What happens to the secret in the vault when this object is deleted: `Retain` leaves it,
-    /// `Delete` deletes it too. This version never deletes one: the secret stays under either.
+    /// `Delete` deletes it too, by a finalizer that keeps this object meanwhile. `Retain` frees an
+    /// object whose deletion is held up.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
 
-    /// What happens when somebody else changes the secret in the vault: `Correct` puts the
-    /// declared state back, `Report` only says so in the status.
+    /// What happens when somebody else changes the secret in the vault, which is looked at about
+    /// every `--resync-interval`: `Correct` puts the declared state back, `Report` only says so in
+    /// the status. Changes made here are sent under either.
     #[serde(default)]
     pub drift_policy: DriftPolicy,
 
-    /// True stops all reading and writing for this object until it is false again.
+    /// True stops all reading and writing for this object until it is false again. It keeps its
+    /// claim to the secret. One that is deleted meanwhile leaves the secret in the vault.
     #[serde(default)]
     pub suspend: bool,
 }
@@ -410,7 +413,7 @@ pub struct VaultSecretStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_sync_request: Option<String>,
 
-    /// `Ready`, and where they apply `Stalled`, `Reconciling`, `Suspended`.
+    /// `Ready`, and where they apply `Stalled`, `Reconciling`, `Suspended`, `Contended`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions_schema")]
     pub conditions: Vec<Condition>,

@@ -107,6 +107,36 @@ fn whoever_claims_something_else_gives_up_what_it_had() {
 }
 
 #[test]
+fn a_secret_is_left_only_to_somebody() {
+    let (claims, mut due) = claims();
+    let (a, b) = (object("a", 1, "a"), object("b", 2, "b"));
+    claims.stake(&a, secret("s"));
+    assert!(!claims.bequeath("a", |_| true), "nobody is there");
+    claims.stake(&b, secret("s"));
+    woken(&mut due);
+    assert!(!claims.bequeath("a", |_| false), "nobody who counts");
+    assert_eq!(claims.standing("a", |_| true), Standing::Holds);
+    assert!(claims.bequeath("a", |_| true));
+    assert_eq!(woken(&mut due), names(["b"]));
+    assert_eq!(claims.standing("a", |_| true), Standing::Unproven);
+    assert_eq!(claims.standing("b", |_| true), Standing::Holds);
+}
+
+#[test]
+fn what_is_gone_is_nobodys() {
+    let (claims, mut due) = claims();
+    let (a, b) = (object("a", 1, "a"), object("b", 2, "b"));
+    claims.stake(&a, secret("s"));
+    claims.stake(&b, secret("s"));
+    woken(&mut due);
+    claims.vanished("a", &secret("s"));
+    assert_eq!(woken(&mut due), names(["b"]));
+    for uid in ["a", "b"] {
+        assert_eq!(claims.standing(uid, |_| true), Standing::Unproven);
+    }
+}
+
+#[test]
 fn one_writes_at_a_time_and_the_others_are_woken_after() {
     let (claims, mut due) = claims();
     let (a, b) = (object("a", 1, "a"), object("b", 2, "b"));

@@ -9,6 +9,7 @@ use crate::{
     api::condition::whole_seconds,
     connections::Credential,
     context::Context,
+    ledger::Ledger,
     nairi::{Class, Error, NewSecret, RemoteSecret, SecretPatch, is_unrestricted, same_instant},
     reconcile::{
         fields::Fields,
@@ -110,12 +111,8 @@ pub async fn patch(
         ctx.connections.heed(to.credential, error);
     })?;
     ctx.ledger.answered(to.uid, doubt - fields);
-    ctx.ledger.unbound(to.uid, false);
-    for old in [&before.updated_at].into_iter().chain(&foreign_updated_at) {
-        if !same_instant(old, &answer.updated_at) {
-            ctx.ledger.outdated(to.uid, old);
-        }
-    }
+    let replaced = [&before.updated_at].into_iter().chain(&foreign_updated_at);
+    bound(&ctx.ledger, to.uid, &answer, replaced);
     ctx.vaults.learn(to.credential, to.vault_id, &answer);
     ctx.metrics.patched(fields, to.due.elapsed());
 
@@ -154,6 +151,21 @@ pub async fn patch(
         confirmed,
         notes,
     })
+}
+
+/// Notes that the object is bound to the secret that `answer` shows, and what `updated_at`s that one has `replaced`.
+pub(super) fn bound<'a>(
+    ledger: &Ledger,
+    uid: &str,
+    answer: &RemoteSecret,
+    replaced: impl IntoIterator<Item = &'a String>,
+) {
+    ledger.unbound(uid, false);
+    for old in replaced {
+        if !same_instant(old, &answer.updated_at) {
+            ledger.outdated(uid, old);
+        }
+    }
 }
 
 /// An answer that repeats the value it was sent, or shows a restriction lifted that was sent, is an error.
@@ -216,7 +228,6 @@ pub async fn create(
     let outcome = nairi
         .create_secret(&to.credential.key, to.vault_id, &body)
         .await;
-    ctx.ledger.asked(to.uid);
     drop(body);
     ctx.ledger.asked(to.uid);
     let known = |text: &str| {
@@ -228,7 +239,7 @@ pub async fn create(
         .inspect_err(|error| ctx.connections.heed(to.credential, error))?;
     ctx.vaults.learn(to.credential, to.vault_id, &answer);
     ctx.ledger.answered(to.uid, Fields::NONE);
-    ctx.ledger.unbound(to.uid, false);
+    bound(&ctx.ledger, to.uid, &answer, []);
     ctx.metrics.patched(Fields::ALL, to.due.elapsed());
     let mut notes = vec![Note::Created {
         secret_id: answer.id.clone(),

@@ -7,7 +7,7 @@
 use std::{collections::HashMap, time::Instant};
 
 use crate::{
-    api::{ConditionType, Reason, VaultSecret, VaultSecretStatus, condition},
+    api::{ConditionType, CreationPolicy, Reason, VaultSecret, VaultSecretStatus, condition},
     ledger::{Entry, Hint},
     nairi::RemoteSecret,
     reconcile::{
@@ -86,8 +86,11 @@ pub fn compare(
         }
         (Remote::Listed(_), None) => was_missing(status) || entry.refused_creation.is_some(),
         (missing, bound) => {
+            // One that was said to be gone is to be created, now that a list shows it no more.
+            let creates = *missing == Remote::Absent
+                && object.spec.creation_policy == CreationPolicy::IfMissing;
             (bound.is_some() || was_missing(status))
-                && !says(status, &plan::not_found(&target, missing))
+                && (creates || !says(status, &plan::not_found(&target, missing)))
         }
     };
     news.then_some(Hint {

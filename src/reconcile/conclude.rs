@@ -8,7 +8,10 @@ use kube_runtime::{controller::Action, events::EventType, reflector::ObjectRef};
 use tracing::{info, warn};
 
 use crate::{
-    api::{ConditionType, ManagedField, Reason, Status, VaultSecret, VaultSecretStatus, condition},
+    api::{
+        ConditionType, EventReason, ManagedField, Reason, Status, VaultSecret, VaultSecretStatus,
+        condition,
+    },
     backoff,
     context::Context,
     ledger::Ledger,
@@ -38,26 +41,7 @@ pub(super) async fn conclude(
     verdict: &Verdict,
     notes: &[Note],
 ) -> Action {
-    let unbinds = matches!(
-        verdict,
-        Verdict::Blocked {
-            refusal: Refusal { unbind: true, .. },
-            ..
-        }
-    );
-    if unbinds || matches!(verdict, Verdict::Synced(_) | Verdict::Drifted { .. }) {
-        ctx.ledger.unbound(uid, false);
-    }
-    if let Verdict::Blocked { refusal, .. } = verdict
-        && refusal.reason == Reason::RemoteNotFound
-        && let Some(updated_at) = &previous.updated_at
-    {
-        // A list that shows the secret as it was lags behind.
-        ctx.ledger.outdated(uid, updated_at);
-    }
-    if matches!(verdict, Verdict::Synced(_) | Verdict::Drifted { .. }) {
-        ctx.ledger.settled(uid);
-    }
+    note(&ctx.ledger, uid, previous, verdict);
     let now = Timestamp::now();
     let contended = contention::until(&ctx.ledger.entry(uid).corrections, previous, now);
     let until = contended.map(|until| Duration::try_from(until - now).unwrap_or_default());
@@ -94,6 +78,31 @@ pub(super) async fn conclude(
     }
 }
 
+/// Notes in the ledger what `verdict` ends.
+pub(super) fn note(ledger: &Ledger, uid: &str, previous: &VaultSecretStatus, verdict: &Verdict) {
+    let unbinds = matches!(
+        verdict,
+        Verdict::Blocked {
+            refusal: Refusal { unbind: true, .. },
+            ..
+        }
+    );
+    let settled = matches!(verdict, Verdict::Synced(_) | Verdict::Drifted { .. });
+    if unbinds || settled {
+        ledger.unbound(uid, false);
+    }
+    if let Verdict::Blocked { refusal, .. } = verdict
+        && refusal.reason == Reason::RemoteNotFound
+        && let Some(updated_at) = &previous.updated_at
+    {
+        // A list that shows the secret as it was lags behind.
+        ledger.outdated(uid, updated_at);
+    }
+    if settled {
+        ledger.settled(uid);
+    }
+}
+
 /// Keeps what the API `confirmed` in a pass whose `verdict` writes no status: the next pass writes it, and
 /// decides by it.
 pub(super) fn remember_unsaid(
@@ -120,20 +129,13 @@ async fn write(
     next: VaultSecretStatus,
 ) -> Result<(), kube::Error> {
     // Asked in this order, as at the start of the pass: the cache may have moved on since.
-    let latest = ctx.ledger.entry(uid).latest;
+    let entry = ctx.ledger.entry(uid);
     let cached = ctx.stores.objects.get(&ObjectRef::from_obj(object));
     let cached = cached
         .as_deref()
         .filter(|cached| cached.metadata.uid == object.metadata.uid)
         .unwrap_or(object);
-    let (shown, resource_version) =
-        match latest.and_then(|latest| Some((latest.status, latest.resource_version?))) {
-            Some(written) => written,
-            None => (
-                cached.status.clone().unwrap_or_default(),
-                cached.resource_version().unwrap_or_default(),
-            ),
-        };
+    let (shown, resource_version) = entry.shown(cached);
     if next == shown {
         ctx.ledger.caught_up(uid);
         return Ok(());
@@ -211,7 +213,7 @@ async fn announce(
         ctx.metrics.contended();
         let (namespace, name) = (object.namespace(), object.name_any());
         warn!(namespace, name, detail = condition.message, "contended");
-        let (about, reason) = (object.object_ref(&()), condition.reason.as_str());
+        let (about, reason) = (object.object_ref(&()), EventReason::Contended.as_str());
         ctx.events
             .publish(
                 about,
@@ -257,7 +259,7 @@ async fn publish_notes(ctx: &Context, object: &VaultSecret, notes: &[Note]) {
         let (type_, reason, message) = match note {
             Note::Created { secret_id } => {
                 let message = format!("Created the secret in Nairi: {secret_id}.");
-                (EventType::Normal, "Created", message)
+                (EventType::Normal, EventReason::Created, message)
             }
             Note::DriftCorrected(fields) => {
                 let names: Vec<_> = fields
@@ -269,25 +271,34 @@ async fn publish_notes(ctx: &Context, object: &VaultSecret, notes: &[Note]) {
                     "Somebody else had changed the secret in Nairi; sent again: {}.",
                     names.join(", ")
                 );
-                (EventType::Normal, "DriftCorrected", message)
+                (EventType::Normal, EventReason::DriftCorrected, message)
             }
             Note::DomainsWidened => {
                 let message = "The secret was restricted to some domains and may be sent to any destination now.";
-                (EventType::Warning, "DomainsWidened", message.to_owned())
+                (
+                    EventType::Warning,
+                    EventReason::DomainsWidened,
+                    message.to_owned(),
+                )
             }
             Note::TrailingNewline => {
                 let message = "The value ends with a newline and was sent as it is. The usual cause is a file made with an editor, or `echo` without -n: use printf, or kubectl create secret --from-literal.";
-                (EventType::Warning, "TrailingNewline", message.to_owned())
+                (
+                    EventType::Warning,
+                    EventReason::TrailingNewline,
+                    message.to_owned(),
+                )
             }
         };
         info!(
             namespace = object.namespace(),
             name = object.name_any(),
-            reason,
+            %reason,
             message
         );
+        let (about, reason) = (object.object_ref(&()), reason.as_str());
         ctx.events
-            .publish(object.object_ref(&()), type_, reason, "Send", &message)
+            .publish(about, type_, reason, "Send", &message)
             .await;
     }
 }

@@ -4,14 +4,14 @@
 use secrecy::SecretString;
 
 use crate::{
-    api::{Status, VaultSecret, VaultSecretStatus},
+    api::{CreationPolicy, Status, VaultSecret, VaultSecretStatus},
     fingerprint::{Binding, FingerprintKey},
     ledger::Entry,
     reconcile::{
         compare,
         desired::{Desired, Target},
         finalizer,
-        plan::{Claim, Evidence, Observed},
+        plan::{Claim, Evidence, Observed, Remote},
         record::Confirmed,
         status::ready_reason,
     },
@@ -55,8 +55,16 @@ pub fn recorded(
     let settled = ready_reason(status).is_some_and(|reason| reason.status() == Status::True);
     let respecified = status.observed_generation != object.metadata.generation;
     let changed = moved || respecified || !settled;
+    let shown = compare::believed(entry, object.metadata.generation, confirmed.as_ref());
+    // What is to be created has to be looked for in a list that began after whoever else may have created it.
+    let creates = desired.creation_policy == CreationPolicy::IfMissing && confirmed.is_none();
+    let remote = if shown == Remote::Absent && creates {
+        Remote::Unasked
+    } else {
+        shown
+    };
     Observed {
-        remote: compare::believed(entry, object.metadata.generation, confirmed.as_ref()),
+        remote,
         evidence: Evidence::NotRead,
         stale: changed || entry.uncertain.value || status.value_fingerprint.is_none(),
         unwatched: changed && !entry.watched,

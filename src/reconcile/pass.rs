@@ -12,6 +12,7 @@ use secrecy::SecretString;
 
 use super::{
     apply::{self, Content, Note, Request},
+    claiming,
     desired::{Desired, Target, Value},
     dry_run, failure,
     fields::Fields,
@@ -23,10 +24,9 @@ use super::{
 };
 use crate::{
     api::{Reason, VaultSecret, VaultSecretStatus},
-    claims::Subject,
     connections::{ConnectionId, Credential},
     context::Context,
-    ledger::Entry,
+    ledger::{Entry, Ledger},
     nairi::{self, Admission, Class, Permit, RemoteSecret, same_instant},
     vaults::Look,
 };
@@ -42,6 +42,8 @@ pub(super) struct Pass<'a> {
     pub(super) uid: &'a str,
     pub(super) entry: &'a Entry,
     pub(super) due: Instant,
+    /// When the secret was last looked for in its vault's list.
+    pub(super) looked: Instant,
     pub(super) permit: Option<Permit<ObjectRef<VaultSecret>>>,
     /// The version of the Secret the value was read from.
     pub(super) read: Option<String>,
@@ -115,25 +117,18 @@ impl Pass<'_> {
                         observe::evidence(&ctx.fingerprints, object, &observed, &value);
                     desired.value = Value::Read(value);
                 }
-                Plan::Look => self.find(&connection, &desired, &mut observed, status)?,
+                Plan::Look => {
+                    self.find(&connection, &desired, &mut observed)
+                        .map_err(|verdict| self.unless_in_sync(status, requested, verdict))?;
+                }
                 Plan::ReadRemote { .. } if ctx.settings.dry_run => {
-                    self.find(&connection, &desired, &mut observed, status)?;
+                    self.find(&connection, &desired, &mut observed)
+                        .map_err(|verdict| self.unless_in_sync(status, requested, verdict))?;
                 }
                 Plan::ReadRemote { secret_id } => {
-                    let answer = self
-                        .read_remote(&connection, &secret_id)
+                    self.ask(&connection, &desired, &mut observed, &secret_id)
                         .await
-                        .and_then(|answer| self.unrepeated(answer, &desired, &observed))
                         .map_err(|verdict| self.unless_in_sync(status, requested, verdict))?;
-                    if let Remote::Listed(listed) = &observed.remote
-                        && !same_instant(&listed.updated_at, &answer.updated_at)
-                    {
-                        ctx.ledger.outdated(self.uid, &listed.updated_at);
-                    }
-                    if observed.saw(&desired, answer) {
-                        self.confirmed.clone_from(&observed.confirmed);
-                    }
-                    self.shown(&desired, &observed);
                 }
                 Plan::Create {
                     env_key,
@@ -197,12 +192,8 @@ impl Pass<'_> {
         connection: &ConnectionId,
         desired: &Desired,
         observed: &mut Observed,
-        status: &VaultSecretStatus,
     ) -> Result<(), Verdict> {
-        let requested = observed.requested(desired);
-        let listed = self
-            .look(connection, desired, observed)
-            .map_err(|verdict| self.unless_in_sync(status, requested, verdict))?;
+        let listed = self.look(connection, desired, observed)?;
         if self.ctx.settings.dry_run {
             dry_run::saw(observed, desired, listed);
         } else {
@@ -224,17 +215,42 @@ impl Pass<'_> {
             .confirmed
             .as_ref()
             .map(|confirmed| confirmed.secret_id.as_str());
+        self.looked = Instant::now();
+        let created = claiming::creation(desired).and_then(|key| self.ctx.claims.created(&key));
+        let since = created.map_or(self.due, |created| created.max(self.due));
         match self.ctx.vaults.look(
             &credential,
             &mut self.permit,
             &desired.target,
             bound,
-            (self.key, self.due),
+            (self.key, since),
         ) {
             Look::Shown(remote) => Ok(remote),
             Look::Awaited => Err(Verdict::Waiting),
             Look::Failed(error) => Err(self.blocked(self.failure(&error), Fields::NONE)),
         }
+    }
+
+    /// Asks the secret itself.
+    async fn ask(
+        &mut self,
+        connection: &ConnectionId,
+        desired: &Desired,
+        observed: &mut Observed,
+        secret_id: &str,
+    ) -> Result<(), Verdict> {
+        let answer = self.read_remote(connection, secret_id).await?;
+        let answer = self.unrepeated(answer, desired, observed)?;
+        if let Remote::Listed(listed) = &observed.remote
+            && !same_instant(&listed.updated_at, &answer.updated_at)
+        {
+            self.ctx.ledger.outdated(self.uid, &listed.updated_at);
+        }
+        if observed.saw(desired, answer) {
+            self.confirmed.clone_from(&observed.confirmed);
+        }
+        self.shown(desired, observed);
+        Ok(())
     }
 
     async fn read_remote(
@@ -283,10 +299,7 @@ impl Pass<'_> {
     ) -> Result<(), Verdict> {
         let fields = change.fields;
         let credential = self.admitted(connection, fields)?;
-        let _turn = self.turn(Subject::Secret {
-            vault_id: desired.target.vault_id.clone(),
-            secret_id: change.secret_id.clone(),
-        })?;
+        let _turn = self.turn(self.secret(&change.secret_id))?;
         self.current()?;
         let value = match (&desired.value, &self.read) {
             (Value::Read(value), Some(version)) => {
@@ -319,17 +332,17 @@ impl Pass<'_> {
         }
     }
 
-    /// The API says that the secret is gone. One that was found by its environment key is looked for again,
-    /// once; one that was named by its id has to be named anew, or come back.
+    /// The API says that the secret is gone.
     fn gone(&self, credential: &Credential, secret_id: &str) -> Verdict {
-        (self.ctx.vaults).gone(credential, &self.object.spec.vault_id, secret_id);
-        self.ctx.claims.lapse(self.uid);
-        if self.object.spec.secret_id.is_none() && !self.entry.unbound {
-            self.ctx.ledger.unbound(self.uid, true);
-            self.ctx.queues.objects.wake(self.key.clone());
-            return Verdict::Waiting;
+        let ctx = self.ctx;
+        (ctx.vaults).gone(credential, &self.object.spec.vault_id, secret_id);
+        ctx.claims.vanished(self.uid, &self.secret(secret_id));
+        let (named, again) = (Target::of(&self.object.spec), self.entry.unbound);
+        let verdict = no_more(&ctx.ledger, self.uid, &named, again);
+        if matches!(verdict, Verdict::Waiting) {
+            ctx.queues.objects.wake(self.key.clone());
         }
-        plan::not_found(&Target::of(&self.object.spec), &Remote::Absent).verdict()
+        verdict
     }
 
     /// The connection's key and a slot at its gate.
@@ -371,10 +384,8 @@ impl Pass<'_> {
     fn current(&self) -> Result<(), Verdict> {
         let now = self.ctx.stores.objects.get(self.key);
         let same = now.is_some_and(|now| {
-            let (then, now_meta) = (&self.object.metadata, &now.metadata);
-            then.uid == now_meta.uid
-                && then.generation == now_meta.generation
-                && now_meta.deletion_timestamp.is_none()
+            same_declaration(self.object, &now)
+                && now.metadata.deletion_timestamp.is_none()
                 && resolve::permitted(&self.ctx.stores, &now).is_ok()
                 && !matches!(self.claim(), Claim::Lost { .. })
         });
@@ -386,8 +397,7 @@ impl Pass<'_> {
         if let Some(version) = &self.read {
             self.ctx.ledger.checked(self.uid, version);
             if self.confirmed.is_some()
-                || status.observed_generation != self.object.metadata.generation
-                || status::ready_reason(status) != Some(Reason::Synced)
+                || status::is_news(status, self.object.metadata.generation, Reason::Synced)
             {
                 confirmed.source_version = Some(version.clone());
             }
@@ -403,25 +413,7 @@ impl Pass<'_> {
         requested: Fields,
         verdict: Verdict,
     ) -> Verdict {
-        match verdict {
-            Verdict::Blocked {
-                refusal,
-                pending,
-                confirmed,
-            } if !requested.is_empty() => Verdict::Blocked {
-                refusal,
-                pending: pending | requested,
-                confirmed,
-            },
-            Verdict::Blocked {
-                refusal,
-                pending: _,
-                confirmed: None,
-            } if !refusal.unbind => {
-                status::unanswered(status, self.object.metadata.generation, refusal)
-            }
-            verdict => verdict,
-        }
+        status::unless_in_sync(status, self.object.metadata.generation, requested, verdict)
     }
 
     fn request<'a>(&'a self, credential: &'a Credential) -> Request<'a> {
@@ -444,4 +436,20 @@ impl Pass<'_> {
             confirmed: self.confirmed.clone(),
         }
     }
+}
+
+/// Whether `now` is the object that `then` was, and declares the same.
+pub(super) fn same_declaration(then: &VaultSecret, now: &VaultSecret) -> bool {
+    let (then, now) = (&then.metadata, &now.metadata);
+    then.uid == now.uid && then.generation == now.generation
+}
+
+/// The verdict about a secret that the API says is gone. One that was found by its environment key is looked for
+/// again, once (`again`: that was done); one that was named by its id has to be named anew, or come back.
+pub(super) fn no_more(ledger: &Ledger, uid: &str, target: &Target, again: bool) -> Verdict {
+    if target.secret_id.is_none() && !again {
+        ledger.unbound(uid, true);
+        return Verdict::Waiting;
+    }
+    plan::not_found(target, &Remote::Absent).verdict()
 }

@@ -502,7 +502,9 @@ pub(super) fn not_found(target: &Target, remote: &Remote) -> Refusal {
         (Remote::Ambiguous(count), _) => Refusal::new(
             Reason::AmbiguousEnvKey,
             format!("Vault {vault_id} has {count} secrets with the key {env_key}: set spec.secretId to the one you mean."),
-        ),
+        )
+        // Whoever is bound to one of them goes by its id: what was bound here is gone.
+        .unbound(),
         (Remote::Mismatch(actual), Some(id)) => Refusal::new(
             Reason::EnvKeyMismatch,
             format!("Secret {id} in vault {vault_id} has the key {actual}, not {env_key}: correct spec.envKey or spec.secretId."),

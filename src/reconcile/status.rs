@@ -177,11 +177,38 @@ pub fn unanswered(
     generation: Option<i64>,
     refusal: Refusal,
 ) -> Verdict {
-    let in_sync = ready_reason(status) == Some(Reason::Synced);
-    if in_sync && status.observed_generation == generation {
+    if !is_news(status, generation, Reason::Synced) {
         return Verdict::Unchecked(refusal.retry);
     }
     refusal.verdict()
+}
+
+/// What `verdict`, of a question that could not be asked or answered, means for an object with this status: it makes
+/// nothing of one in sync, unless somebody waits for what was `requested`.
+#[must_use]
+pub fn unless_in_sync(
+    status: &VaultSecretStatus,
+    generation: Option<i64>,
+    requested: Fields,
+    verdict: Verdict,
+) -> Verdict {
+    match verdict {
+        Verdict::Blocked {
+            refusal,
+            pending,
+            confirmed,
+        } if !requested.is_empty() => Verdict::Blocked {
+            refusal,
+            pending: pending | requested,
+            confirmed,
+        },
+        Verdict::Blocked {
+            refusal,
+            pending: _,
+            confirmed: None,
+        } if !refusal.unbind => unanswered(status, generation, refusal),
+        verdict => verdict,
+    }
 }
 
 /// The reason on `Ready`, where there is one on the closed list.
@@ -191,6 +218,12 @@ pub fn ready_reason(status: &VaultSecretStatus) -> Option<Reason> {
         .reason
         .parse()
         .ok()
+}
+
+/// Whether `reason` for this generation is not what `status` says already.
+#[must_use]
+pub fn is_news(status: &VaultSecretStatus, generation: Option<i64>, reason: Reason) -> bool {
+    status.observed_generation != generation || ready_reason(status) != Some(reason)
 }
 
 /// The object whose status is written.

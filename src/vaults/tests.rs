@@ -317,7 +317,7 @@ async fn an_answer_outranks_lists_that_began_before_it() {
 }
 
 fn secret_of_others() -> RemoteSecret {
-    secret("sec_other", "A")
+    secret("sec_other", "OTHER")
 }
 
 #[tokio::test]

@@ -9,11 +9,13 @@ use kube_runtime::reflector::ObjectRef;
 use super::feed::Change;
 use crate::{
     api::{ConnectionKind, DeletionPolicy, VaultSecret},
-    claims::Subject,
     connections::{Connection, ConnectionId},
     context::Context,
     fingerprint::keeper,
-    reconcile::{desired::Target, finalizer},
+    reconcile::{
+        claiming::{self, Stake},
+        finalizer,
+    },
     sync_request,
 };
 
@@ -31,11 +33,7 @@ pub(super) fn object_changed(ctx: &Context, change: &Change<'_, VaultSecret>) {
             {
                 ctx.ledger.cached(uid, version);
             }
-            let lost_hold = |old| {
-                let needed = new.spec.deletion_policy == DeletionPolicy::Delete;
-                needed && finalizer::is_set(old) && !finalizer::is_set(new)
-            };
-            if old.is_none_or(|old| declared(old) != declared(new) || lost_hold(old)) {
+            if gives_work(old, new) {
                 ctx.queues.objects.wake(ObjectRef::from_obj(new));
             }
         }
@@ -57,37 +55,22 @@ fn used_no_more(ctx: &Context, object: &VaultSecret) {
     }
 }
 
-/// What is bound when it is first seen was shown to us before; what means another secret, or goes another way,
-/// has to be shown anew.
 fn claim(ctx: &Context, old: Option<&VaultSecret>, new: &VaultSecret) {
-    let Some(uid) = new.metadata.uid.as_deref() else {
-        return;
-    };
-    let means =
-        |object: &VaultSecret| (Target::of(&object.spec), object.spec.connection_ref.clone());
-    match old.filter(|old| old.metadata.uid == new.metadata.uid) {
-        Some(old) if means(old) == means(new) => {}
-        Some(old) => {
-            ctx.claims.lapse(uid);
-            used_no_more(ctx, old);
-        }
-        None => {
-            let bound = new
-                .status
-                .as_ref()
-                .and_then(|status| status.secret_id.clone());
-            if let Some(secret_id) = bound {
-                let vault_id = new.spec.vault_id.clone();
-                ctx.claims.stake(
-                    new,
-                    Subject::Secret {
-                        vault_id,
-                        secret_id,
-                    },
-                );
-            }
-        }
+    let stake = claiming::by_declaration(old, new);
+    let otherwise = stake == Stake::Nothing;
+    stake.enter(&ctx.claims, new);
+    if let Some(old) = old.filter(|_| otherwise) {
+        used_no_more(ctx, old);
     }
+}
+
+/// Whether `new` says anything that a pass over `old` did not know.
+pub(crate) fn gives_work(old: Option<&VaultSecret>, new: &VaultSecret) -> bool {
+    let lost_hold = |old| {
+        let needed = new.spec.deletion_policy == DeletionPolicy::Delete;
+        needed && finalizer::is_set(old) && !finalizer::is_set(new)
+    };
+    old.is_none_or(|old| declared(old) != declared(new) || lost_hold(old))
 }
 
 /// What of an object only others than us change, and a decision depends on.

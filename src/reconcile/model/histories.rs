@@ -3,7 +3,11 @@
 
 use proptest::prelude::*;
 
-use super::{Fault, StatusFault, World, domains, pass, quiet::switches};
+use super::{
+    Fault, ONE, StatusFault, World, domains, pass,
+    quiet::{ID, remote, switches},
+    vault::Blur,
+};
 use crate::{
     api::{DriftPolicy, Reason},
     reconcile::{status::ready_reason, verdict::Verdict},
@@ -66,20 +70,20 @@ fn happen(world: &mut World, happenings: Vec<Happening>) {
     for happening in happenings {
         world.trace.push(format!("{happening:?}"));
         match happening {
-            Happening::Rotate(content) => world.rotate(content),
-            Happening::Touch => world.touch_source(),
+            Happening::Rotate(content) => world.rotate(ONE, content),
+            Happening::Touch => world.touch_source(ONE),
             Happening::Domains(choice) => {
-                world.respecify(|spec| spec.allowed_domains = choice.map(domains));
+                world.declare(ONE, |spec| spec.allowed_domains = choice.map(domains));
             }
-            Happening::ManageValue(managed) => world.manage_value(managed),
-            Happening::Policy(report) => world.respecify(|spec| {
+            Happening::ManageValue(managed) => world.manage_value(ONE, managed),
+            Happening::Policy(report) => world.declare(ONE, |spec| {
                 spec.drift_policy = if report {
                     DriftPolicy::Report
                 } else {
                     DriftPolicy::Correct
                 };
             }),
-            Happening::CatchUp => world.catch_up(),
+            Happening::CatchUp => world.catch_up(ONE),
             Happening::Restart => world.restart(),
             Happening::Pass(faults, status, sweep) => {
                 let ended = pass(world, &faults, status, sweep);
@@ -90,9 +94,13 @@ fn happen(world: &mut World, happenings: Vec<Happening>) {
                     world.trace
                 );
             }
-            Happening::ListsLag(lags) => world.lag(lags),
-            Happening::Outsider(value, choice) => world.outsider(value, choice),
-            Happening::Request(value) => world.request(value),
+            Happening::ListsLag(lags) => {
+                world
+                    .vault
+                    .blur(if lags { Blur::Late } else { Blur::Nothing })
+            }
+            Happening::Outsider(value, choice) => world.vault.outsider(ID, value, choice),
+            Happening::Request(value) => world.request(ONE, value),
         }
         world.forget_unmanaged();
     }
@@ -101,46 +109,54 @@ fn happen(world: &mut World, happenings: Vec<Happening>) {
 /// Lets everything come to rest, with sweeps where others wrote, and looks how it is then.
 fn rest(world: &mut World, sweep: bool) {
     world.trace.push("rest".into());
-    world.lag(false);
+    world.vault.blur(Blur::Nothing);
     for _ in 0..3 {
-        world.catch_up();
+        world.catch_up(ONE);
         pass(world, &[], StatusFault::None, sweep);
     }
-    world.catch_up();
-    let (writes, sent) = (world.status_writes, world.sent.len());
+    world.catch_up(ONE);
+    let (writes, sent) = (world.done.status_writes, world.done.sent.len());
     let verdict = pass(world, &[], StatusFault::None, sweep).verdict;
     assert_eq!(
         (writes, sent),
-        (world.status_writes, world.sent.len()),
+        (world.done.status_writes, world.done.sent.len()),
         "no rest: {:#?}",
         world.trace
     );
     assert!(
-        !world.truth.asked,
+        !world.lives[ONE].truth.asked,
         "a request is forgotten: {:#?}",
         world.trace
     );
-    if let Some(asked) = sync_request::of(&world.object) {
-        let handled = world.cache.0.last_handled_sync_request.as_deref();
-        assert_eq!(handled, Some(asked), "{:#?}", world.trace);
+    if let Some(asked) = sync_request::of(world.object(ONE)) {
+        let handled = world.status(ONE).last_handled_sync_request;
+        assert_eq!(handled.as_deref(), Some(asked), "{:#?}", world.trace);
     }
-    let reason = ready_reason(&world.cache.0);
+    let reason = ready_reason(&world.status(ONE));
     match verdict {
         Verdict::Synced(confirmed) => {
-            assert!(world.as_declared(), "{:?} {:#?}", world.remote, world.trace);
+            assert!(
+                world.as_declared(ONE),
+                "{:?} {:#?}",
+                remote(world),
+                world.trace
+            );
             assert_eq!(reason, Some(Reason::Synced));
             assert_eq!(
-                world.cache.0.updated_at.as_deref(),
+                world.status(ONE).updated_at.as_deref(),
                 Some(&*confirmed.updated_at)
             );
             if sweep {
                 assert!(
-                    crate::nairi::same_instant(&confirmed.updated_at, &world.answer().updated_at),
+                    crate::nairi::same_instant(
+                        &confirmed.updated_at,
+                        &world.vault.answer(ID).expect("a secret").updated_at
+                    ),
                     "{:#?}",
                     world.trace
                 );
                 assert!(
-                    crate::nairi::same_domains(&confirmed.allowed_domains, &world.remote.domains),
+                    crate::nairi::same_domains(&confirmed.allowed_domains, &remote(&world).domains),
                     "{:#?}",
                     world.trace
                 );
@@ -148,7 +164,8 @@ fn rest(world: &mut World, sweep: bool) {
         }
         Verdict::Drifted { .. } => {
             assert!(
-                world.policy() == DriftPolicy::Report && (sweep || world.may_mistake_its_own()),
+                world.object(ONE).spec.drift_policy == DriftPolicy::Report
+                    && (sweep || world.lives[ONE].truth.lost),
                 "{:#?}",
                 world.trace
             );
@@ -164,7 +181,7 @@ proptest! {
     /// Without others every history heals by what the operator itself remembers; no list is needed.
     #[test]
     fn nothing_of_our_own_is_lost(switches in switches(), history in prop::collection::vec(happening(false), 0..25)) {
-        let mut world = World::new(switches);
+        let mut world = World::of_one(switches);
         happen(&mut world, history);
         rest(&mut world, false);
     }
@@ -174,7 +191,7 @@ proptest! {
     fn whatever_others_do_the_next_sweep_puts_it_right(
         switches in switches(), history in prop::collection::vec(happening(true), 0..25),
     ) {
-        let mut world = World::new(switches);
+        let mut world = World::of_one(switches);
         happen(&mut world, history);
         rest(&mut world, true);
     }

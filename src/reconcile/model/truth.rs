@@ -1,16 +1,22 @@
 //! What may be sent, as somebody sees it who knows all that happened.
 
-use super::{Desired, Fields, world::World};
-use crate::{nairi::same_domains, reconcile::plan::managed};
+use super::{
+    Desired, Fields,
+    vault::{Sending, Stored},
+    world::BOTH,
+};
+use crate::{api::VaultSecretSpec, nairi::same_domains, reconcile::plan::managed};
 
-/// What an all-knowing onlooker remembers, to judge what is sent.
+/// What an all-knowing onlooker remembers of one object, to judge what is sent for it.
 #[derive(Debug, Default)]
 pub(super) struct Truth {
+    /// The secret it is about.
+    secret: Option<String>,
     /// The value and the domains last sent and answered.
-    value: Option<u8>,
+    value: Option<String>,
     domains: Option<Vec<String>>,
-    /// `updated_at` as of the last answer to a PATCH.
-    updated: Option<i64>,
+    /// The secret as of the last answer.
+    then: Option<Stored>,
     /// Somebody wrote since the value was sent, or an answer of ours was lost: nobody can tell what.
     foreign: bool,
     /// Fields whose PATCHes were lost, or whose record was.
@@ -19,77 +25,97 @@ pub(super) struct Truth {
     pub(super) unrecorded: Fields,
     /// A sync was asked for, and so far not everything that is managed was sent and answered.
     pub(super) asked: bool,
+    /// Whether an answer of ours, or its record, was lost: its traces look like somebody else's.
+    pub(super) lost: bool,
 }
 
-impl World {
+impl Truth {
+    /// The object is bound to `secret`: afresh, or as before.
+    pub(super) fn about(&mut self, secret: &str, afresh: bool) {
+        if afresh || self.secret.as_deref() != Some(secret) {
+            self.secret = Some(secret.to_owned());
+            (self.value, self.domains, self.then) = (None, None, None);
+        }
+    }
+
     /// A PATCH of `fields` got no answer.
     pub(super) fn doubt(&mut self, fields: Fields) {
-        self.truth.doubt = self.truth.doubt | fields;
+        self.doubt = self.doubt | fields;
         self.lost = true;
     }
 
-    /// A PATCH of `fields` was answered.
-    pub(super) fn certain(&mut self, fields: Fields, desired: &Desired) {
-        if fields.value {
-            self.truth.value = Some(self.source.0);
-            self.truth.foreign = false;
+    /// A PATCH of `fields` was answered, and left the secret like this.
+    pub(super) fn certain(
+        &mut self,
+        fields: Fields,
+        desired: &Desired,
+        sent: Sending,
+        now: &Stored,
+    ) {
+        if let Some(value) = sent.value {
+            self.value = Some(value);
+            self.foreign = false;
         }
-        if fields.allowed_domains {
-            self.truth.domains.clone_from(&desired.allowed_domains);
+        if let Some(domains) = sent.domains {
+            self.domains = Some(domains);
         }
         if fields == managed(desired) {
-            self.truth.asked = false;
+            self.asked = false;
         }
-        self.truth.doubt = self.truth.doubt - fields;
-        self.truth.unrecorded = self.truth.unrecorded | fields;
-        self.truth.updated = Some(self.remote.updated);
+        self.doubt = self.doubt - fields;
+        self.unrecorded = self.unrecorded | fields;
+        self.then = Some(now.clone());
     }
 
-    /// Fails unless each of `fields` has a reason to be sent.
-    pub(super) fn judge(&mut self, desired: &Desired, fields: Fields) {
-        self.truth.foreign |= self.truth.updated != Some(self.remote.updated);
-        let truth = &self.truth;
-        if truth.asked {
-            assert_eq!(fields, managed(desired), "{:#?}", self.trace);
-            return;
+    /// The process ended: what was not recorded is not known any more.
+    pub(super) fn forgotten(&mut self) {
+        if !self.unrecorded.is_empty() {
+            self.doubt = BOTH;
+            self.lost = true;
         }
-        if fields.value {
-            let reasons = truth.value != Some(self.source.0) || truth.foreign || truth.doubt.value;
-            assert!(
-                reasons,
-                "a value is sent again: {truth:?} {:#?}",
-                self.trace
-            );
-            assert!(desired.value.is_managed());
+    }
+
+    /// Why `sending` must not be sent to the secret, if there is anything against it.
+    pub(super) fn judge(
+        &mut self,
+        desired: &Desired,
+        sending: &Sending,
+        remote: Option<&Stored>,
+    ) -> Option<&'static str> {
+        self.foreign |= remote.is_none() || self.then.as_ref() != remote;
+        let fields = Fields {
+            value: sending.value.is_some(),
+            allowed_domains: sending.domains.is_some(),
+        };
+        if !(fields - managed(desired)).is_empty() {
+            return Some("an unmanaged field is sent");
         }
-        if fields.allowed_domains {
-            let declared = desired.allowed_domains.as_ref().expect("managed domains");
-            let reasons = truth
-                .domains
-                .as_ref()
-                .is_none_or(|sent| !same_domains(sent, declared))
-                || !same_domains(&self.remote.domains, declared)
-                || truth.doubt.allowed_domains;
-            assert!(
-                reasons,
-                "domains are sent again: {truth:?} {:#?}",
-                self.trace
-            );
+        if self.asked {
+            return (fields != managed(desired)).then_some("not all that was asked for is sent");
         }
+        if fields.value && self.value == sending.value && !self.foreign && !self.doubt.value {
+            return Some("a value is sent again");
+        }
+        let declared = desired.allowed_domains.as_deref().unwrap_or_default();
+        let there = |secret: &Stored| same_domains(&secret.domains, declared);
+        let sent = |domains: &Vec<String>| same_domains(domains, declared);
+        if fields.allowed_domains
+            && self.domains.as_ref().is_some_and(sent)
+            && remote.is_some_and(there)
+            && !self.doubt.allowed_domains
+        {
+            return Some("domains are sent again");
+        }
+        None
     }
 
     /// Unmanaged fields are forgotten, and may be sent anew.
-    pub(super) fn forget_unmanaged(&mut self) {
-        if self.object.spec.value_from.is_none() {
-            self.truth.value = None;
+    pub(super) fn forget_unmanaged(&mut self, spec: &VaultSecretSpec) {
+        if spec.value_from.is_none() {
+            self.value = None;
         }
-        if self.object.spec.allowed_domains.is_none() {
-            self.truth.domains = None;
+        if spec.allowed_domains.is_none() {
+            self.domains = None;
         }
-    }
-
-    /// Whether an answer of ours was lost: its traces look like somebody else's.
-    pub(super) fn may_mistake_its_own(&self) -> bool {
-        self.lost
     }
 }

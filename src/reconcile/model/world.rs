@@ -1,20 +1,34 @@
-//! The world: what each side holds, and what may be sent in it.
+//! The world: the objects as the API server has them and as the watch has shown them, the vault, and the process.
 
-use std::{collections::BTreeMap, sync::OnceLock, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::OnceLock,
+    time::{Duration, Instant},
+};
 
-use k8s_openapi::jiff::Timestamp;
+use futures::{FutureExt as _, StreamExt as _};
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
+use kube::ResourceExt as _;
+use kube_runtime::reflector::ObjectRef;
 use secrecy::SecretString;
 
-use super::{Fields, Listing, UID, Verdict, compare, next, truth::Truth};
+use super::{
+    Course, Fields, Listing, compare,
+    truth::Truth,
+    vault::{Switches, Vault},
+};
 use crate::{
     api::{
-        ConnectionRef, DriftPolicy, SecretKeyRef, ValueFrom, VaultSecret, VaultSecretSpec,
-        VaultSecretStatus,
+        ConnectionRef, CreationPolicy, FINALIZER, SecretKeyRef, ValueFrom, VaultSecret,
+        VaultSecretSpec, VaultSecretStatus,
     },
-    fingerprint::FingerprintKey,
-    ledger::Ledger,
+    claims::Claims,
+    ledger::{Entry, Ledger},
     nairi::{RemoteSecret, same_domains},
+    queue::{Due, Queue},
+    reconcile::{claiming, finalizer, status::ready_reason},
     sync_request,
+    watch::changes::gives_work,
 };
 
 /// What becomes of one request.
@@ -42,64 +56,85 @@ pub(super) enum StatusFault {
     Crash,
 }
 
-/// The answers to what the API leaves open.
-#[derive(Clone, Copy, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
-pub(super) struct Switches {
-    pub(super) equal_value_is_change: bool,
-    pub(super) folds: bool,
-    pub(super) reverses: bool,
-    /// Answers and lists spell one instant differently.
-    pub(super) two_formats: bool,
-}
-
-/// What a PATCH carries.
-pub(super) struct Sending {
-    pub(super) value: Option<String>,
-    pub(super) domains: Option<Vec<String>>,
-}
-
-/// The remote secret.
-#[derive(Clone, Debug)]
-pub(super) struct Stored {
-    pub(super) id: String,
-    pub(super) value: String,
-    pub(super) domains: Vec<String>,
-    pub(super) updated: i64,
-}
-
-pub(super) struct World {
-    pub(super) switches: Switches,
-    pub(super) object: VaultSecret,
+/// One object, or the place for one: its name.
+#[derive(Default)]
+pub(super) struct Life {
+    /// As the API server has it.
+    pub(super) server: Option<VaultSecret>,
+    /// As the watch has shown it.
+    pub(super) cache: Option<VaultSecret>,
     /// Content and version of the source.
-    pub(super) source: (u8, u32),
-    /// Status and resourceVersion, at the API server.
-    server: (VaultSecretStatus, u64),
-    /// The same, as the watch has shown it.
-    pub(super) cache: (VaultSecretStatus, u64),
-    pub(super) ledger: Ledger,
-    pub(super) remote: Stored,
-    lagging: Option<Stored>,
-    clock: i64,
+    source: (u8, u32),
+    /// Whether its connection grants it the vault.
+    pub(super) permitted: bool,
+    /// Whether no pass has begun since it lost that.
+    pub(super) unnoticed: bool,
+    /// Whether a pass is under way.
+    pub(super) running: bool,
+    pub(super) truth: Truth,
+    /// The secrets that answered a PATCH or POST for it.
+    pub(super) had: BTreeSet<String>,
+    /// The secret that was shown to it last as it is declared now.
+    pub(super) shown: Option<String>,
+}
+
+/// An API key, and the gate of those who go by it.
+#[derive(Clone, Copy, Default)]
+pub(super) struct ApiKey {
+    pub(super) revoked: bool,
+    /// Whether the API is known to refuse it.
+    pub(super) refused: bool,
+}
+
+/// What was done so far.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Done {
     /// The PATCHes sent.
     pub(super) sent: Vec<Fields>,
     /// `PATCH {}` sent.
     pub(super) reads: usize,
+    pub(super) creations: usize,
+    pub(super) deletions: usize,
     pub(super) status_writes: usize,
-    pub(super) trace: Vec<String>,
-    pub(super) truth: Truth,
-    /// Whether an answer of ours, or its record, was lost.
-    pub(super) lost: bool,
+    pub(super) finalizer_writes: usize,
 }
 
-pub(super) const BOTH: Fields = Fields {
-    value: true,
-    allowed_domains: true,
-};
+pub(super) struct World {
+    pub(super) vault: Vault,
+    pub(super) lives: Vec<Life>,
+    pub(super) ledger: Ledger,
+    pub(super) claims: Claims,
+    queue: Due<VaultSecret>,
+    /// Whom something woke, and whom a timer will.
+    woken: BTreeSet<usize>,
+    pub(super) later: BTreeSet<usize>,
+    pub(super) keys: [ApiKey; 2],
+    /// A list under way.
+    listing: Option<(Instant, Vec<RemoteSecret>)>,
+    /// Environment keys that others may have given to a secret at any time.
+    pub(super) foreign_keys: BTreeSet<String>,
+    /// What is being written to just now, by its id or environment key.
+    pub(super) in_flight: BTreeSet<String>,
+    versions: u64,
+    born: usize,
+    began: Instant,
+    pub(super) done: Done,
+    pub(super) trace: Vec<String>,
+}
 
-pub(super) fn fingerprints() -> &'static FingerprintKey {
-    static KEY: OnceLock<FingerprintKey> = OnceLock::new();
-    KEY.get_or_init(|| FingerprintKey::from_bytes(&[7; 32]).expect("32 bytes"))
+pub(super) const BOTH: Fields = Fields::ALL;
+
+/// The object where there is but one.
+pub(super) const ONE: usize = 0;
+
+pub(super) const VAULT: &str = "vlt_1";
+
+/// How long an object that is being deleted waits for a key.
+pub(super) const GRACE: Duration = Duration::from_mins(10);
+
+pub(super) fn fingerprints() -> &'static crate::fingerprint::FingerprintKey {
+    static KEY: OnceLock<crate::fingerprint::FingerprintKey> = OnceLock::new();
+    KEY.get_or_init(|| crate::fingerprint::FingerprintKey::from_bytes(&[7; 32]).expect("32 bytes"))
 }
 
 /// The domains that a history chooses from.
@@ -116,245 +151,7 @@ pub(super) fn domains(choice: u8) -> Vec<String> {
         .collect()
 }
 
-fn value(content: u8) -> String {
-    format!("value {content}")
-}
-
-impl World {
-    pub(super) fn new(switches: Switches) -> Self {
-        let spec = VaultSecretSpec {
-            connection_ref: ConnectionRef::default(),
-            vault_id: "vlt_1".into(),
-            env_key: Some("KEY".into()),
-            value_from: Some(source()),
-            allowed_domains: Some(domains(0)),
-            allow_unrestricted: true,
-            ..VaultSecretSpec::default()
-        };
-        let mut object = VaultSecret::new("object", spec);
-        object.metadata.uid = Some(UID.into());
-        object.metadata.generation = Some(1);
-        Self {
-            switches,
-            object,
-            source: (0, 1),
-            server: (VaultSecretStatus::default(), 1),
-            cache: (VaultSecretStatus::default(), 1),
-            ledger: Ledger::default(),
-            remote: Stored {
-                id: "sec_1".into(),
-                value: "before".into(),
-                domains: vec!["before.com".into()],
-                updated: 1000,
-            },
-            lagging: None,
-            clock: 2000,
-            sent: Vec::new(),
-            reads: 0,
-            status_writes: 0,
-            trace: Vec::new(),
-            truth: Truth::default(),
-            lost: false,
-        }
-    }
-
-    pub(super) fn now(&self) -> Timestamp {
-        Timestamp::from_second(self.clock).expect("a time")
-    }
-
-    pub(super) fn source_version(&self) -> String {
-        format!("s/{}", self.source.1)
-    }
-
-    pub(super) fn source_value(&self) -> SecretString {
-        SecretString::from(value(self.source.0))
-    }
-
-    pub(super) fn source_value_text(&self) -> String {
-        value(self.source.0)
-    }
-
-    pub(super) fn rotate(&mut self, content: u8) {
-        self.source = (content, self.source.1 + 1);
-    }
-
-    pub(super) fn touch_source(&mut self) {
-        self.source.1 += 1;
-    }
-
-    pub(super) fn respecify(&mut self, change: impl FnOnce(&mut VaultSecretSpec)) {
-        let before = self.object.spec.clone();
-        change(&mut self.object.spec);
-        if self.object.spec.value_from.is_none() && self.object.spec.allowed_domains.is_none() {
-            self.object.spec = before.clone();
-        }
-        if self.object.spec != before {
-            let generation = self.object.metadata.generation.get_or_insert(0);
-            *generation += 1;
-        }
-    }
-
-    pub(super) fn manage_value(&mut self, managed: bool) {
-        self.respecify(|spec| spec.value_from = managed.then(source));
-    }
-
-    /// Somebody sets the annotation that asks for a sync, or removes it.
-    pub(super) fn request(&mut self, value: Option<u8>) {
-        self.object.metadata.annotations = value
-            .map(|value| BTreeMap::from([(sync_request::ANNOTATION.into(), value.to_string())]));
-        let latest = self.ledger.entry(UID).latest;
-        let status = latest.map_or_else(|| self.server.0.clone(), |latest| latest.status);
-        self.truth.asked = sync_request::is_pending(&self.object, &status);
-    }
-
-    /// The process ends, and another begins: it has listed all objects.
-    pub(super) fn restart(&mut self) {
-        self.ledger = Ledger::default();
-        self.cache = self.server.clone();
-        // What was not recorded is not known any more.
-        if !self.truth.unrecorded.is_empty() {
-            self.truth.doubt = BOTH;
-            self.lost = true;
-        }
-    }
-
-    pub(super) fn catch_up(&mut self) {
-        self.cache = self.server.clone();
-        self.ledger.cached(UID, &self.cache.1.to_string());
-    }
-
-    fn normalised(&self, mut domains: Vec<String>) -> Vec<String> {
-        if self.switches.folds {
-            for domain in &mut domains {
-                domain.make_ascii_lowercase();
-            }
-        }
-        if self.switches.reverses {
-            domains.reverse();
-        }
-        domains
-    }
-
-    /// The API stores a PATCH, whoever sent it.
-    pub(super) fn store(&mut self, sending: Sending) {
-        let mut changed = false;
-        if let Some(value) = sending.value {
-            changed |= value != self.remote.value || self.switches.equal_value_is_change;
-            self.remote.value = value;
-        }
-        if let Some(domains) = sending.domains {
-            let domains = self.normalised(domains);
-            changed |= domains != self.remote.domains;
-            self.remote.domains = domains;
-        }
-        self.clock += 1;
-        if changed {
-            self.remote.updated = self.clock;
-        }
-    }
-
-    /// Somebody else writes; only if it changes anything is there anything to see.
-    pub(super) fn outsider(&mut self, value: Option<u8>, choice: Option<u8>) {
-        let before = self.remote.clone();
-        self.store(Sending {
-            value: value
-                .map(|v| format!("outsider {v}"))
-                .filter(|v| *v != before.value),
-            domains: choice.map(|c| vec![format!("outsider{c}.com")]),
-        });
-    }
-
-    /// As PATCH shows it.
-    pub(super) fn answer(&self) -> RemoteSecret {
-        let suffix = if self.switches.two_formats {
-            ".000Z"
-        } else {
-            "Z"
-        };
-        shown(&self.remote, suffix)
-    }
-
-    /// As a list shows it.
-    pub(super) fn listed(&self) -> RemoteSecret {
-        shown(self.lagging.as_ref().unwrap_or(&self.remote), "Z")
-    }
-
-    /// The vault is listed, and the list compared with the record in `status`.
-    pub(super) fn sweep(&mut self, status: &VaultSecretStatus) {
-        let (began, list) = (Instant::now(), [self.listed()]);
-        let entry = self.ledger.entry(UID);
-        let listing = Listing::new(began, &list);
-        let hint = compare(&self.object, status, &entry, &listing, began);
-        self.ledger.hint(UID, hint);
-    }
-
-    /// Lists show the present state from now on, whatever comes; or are up to date.
-    pub(super) fn lag(&mut self, lags: bool) {
-        self.lagging = lags.then(|| self.remote.clone());
-    }
-
-    /// What `conclude` does with a verdict: the status is written where it differs, and remembered.
-    pub(super) fn conclude(
-        &mut self,
-        previous: &VaultSecretStatus,
-        verdict: &Verdict,
-        fault: StatusFault,
-    ) {
-        self.clock += 1;
-        if fault == StatusFault::Crash {
-            self.restart();
-            return;
-        }
-        if matches!(verdict, Verdict::Synced(_) | Verdict::Drifted { .. }) {
-            self.ledger.settled(UID);
-        }
-        let Some(status) = next(
-            previous,
-            self.object.metadata.generation,
-            sync_request::of(&self.object),
-            verdict,
-            false,
-            self.now(),
-        ) else {
-            return;
-        };
-        let latest = self.ledger.entry(UID).latest;
-        let (shown, version) =
-            match latest.and_then(|latest| Some((latest.status, latest.resource_version?))) {
-                Some((status, version)) => (status, version.parse().expect("a number")),
-                None => self.cache.clone(),
-            };
-        if status == shown {
-            self.ledger.caught_up(UID);
-            return;
-        }
-        if version != self.server.1 || fault == StatusFault::NotWritten {
-            self.ledger.remember(UID, status, None);
-            return;
-        }
-        self.server = (status.clone(), version + 1);
-        self.status_writes += 1;
-        self.truth.unrecorded = Fields::NONE;
-        let version = (fault == StatusFault::None).then(|| self.server.1.to_string());
-        self.ledger.remember(UID, status, version);
-    }
-
-    pub(super) fn policy(&self) -> DriftPolicy {
-        self.object.spec.drift_policy
-    }
-
-    /// Whether the vault holds what is declared.
-    pub(super) fn as_declared(&self) -> bool {
-        let spec = &self.object.spec;
-        (spec.value_from.is_none() || self.remote.value == value(self.source.0))
-            && spec
-                .allowed_domains
-                .as_ref()
-                .is_none_or(|d| same_domains(d, &self.remote.domains))
-    }
-}
-
-fn source() -> ValueFrom {
+pub(super) fn source() -> ValueFrom {
     ValueFrom {
         secret_key_ref: Some(SecretKeyRef {
             name: "source".into(),
@@ -364,15 +161,464 @@ fn source() -> ValueFrom {
     }
 }
 
-fn shown(stored: &Stored, suffix: &str) -> RemoteSecret {
-    let time = Timestamp::from_second(stored.updated)
-        .expect("a time")
-        .to_string();
-    RemoteSecret {
-        id: stored.id.clone(),
-        env_key: "KEY".into(),
-        allowed_domains: stored.domains.clone(),
-        created_at: None,
-        updated_at: time.replace('Z', suffix),
+pub(super) fn connection(number: usize) -> ConnectionRef {
+    ConnectionRef {
+        name: number.to_string(),
+        ..ConnectionRef::default()
+    }
+}
+
+/// The number of the connection that `object` goes by.
+pub(super) fn connection_of(object: &VaultSecret) -> usize {
+    (object.spec.connection_ref.name.parse()).expect("a number")
+}
+
+impl World {
+    /// Room for `places` objects, and a vault with a secret of each of these environment keys.
+    pub(super) fn new(switches: Switches, places: usize, env_keys: &[&str]) -> Self {
+        let (queue, due) = Queue::new();
+        let life = || Life {
+            permitted: true,
+            ..Life::default()
+        };
+        Self {
+            vault: Vault::new(switches, env_keys),
+            lives: std::iter::repeat_with(life).take(places).collect(),
+            ledger: Ledger::default(),
+            claims: Claims::new(queue),
+            queue: due,
+            woken: BTreeSet::new(),
+            later: BTreeSet::new(),
+            keys: [ApiKey::default(); 2],
+            listing: None,
+            foreign_keys: BTreeSet::new(),
+            in_flight: BTreeSet::new(),
+            versions: 0,
+            born: 0,
+            began: Instant::now(),
+            done: Done::default(),
+            trace: Vec::new(),
+        }
+    }
+
+    /// One object, for a secret that is there.
+    pub(super) fn of_one(switches: Switches) -> Self {
+        let mut world = Self::new(switches, 1, &["KEY"]);
+        let spec = VaultSecretSpec {
+            connection_ref: connection(0),
+            vault_id: VAULT.into(),
+            env_key: Some("KEY".into()),
+            value_from: Some(source()),
+            allowed_domains: Some(domains(0)),
+            allow_unrestricted: true,
+            ..VaultSecretSpec::default()
+        };
+        world.create(ONE, spec);
+        world.catch_up(ONE);
+        world
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        Timestamp::from_second(self.vault.clock).expect("a time")
+    }
+
+    /// The same on the clock that deadlines go by.
+    pub(super) fn instant(&self) -> Instant {
+        let seconds = u64::try_from(self.vault.clock).expect("after the epoch");
+        self.began + Duration::from_secs(seconds)
+    }
+
+    /// The object as declared.
+    pub(super) fn object(&self, at: usize) -> &VaultSecret {
+        self.lives[at].server.as_ref().expect("an object")
+    }
+
+    pub(super) fn entry(&self, at: usize) -> Entry {
+        let uid = self.object(at).uid().expect("a uid");
+        self.ledger.entry(&uid)
+    }
+
+    /// The status at the API server.
+    pub(super) fn status(&self, at: usize) -> VaultSecretStatus {
+        self.object(at).status.clone().unwrap_or_default()
+    }
+
+    // What happens to objects.
+
+    fn next_version(&mut self) -> String {
+        self.versions += 1;
+        self.versions.to_string()
+    }
+
+    /// Somebody creates the object, unless there is one of this name.
+    pub(super) fn create(&mut self, at: usize, spec: VaultSecretSpec) {
+        if self.lives[at].server.is_some() {
+            return;
+        }
+        let mut object = VaultSecret::new(&at.to_string(), spec);
+        // Of two that were created in one second the later may have the lower uid.
+        object.metadata.uid = Some(format!("uid {}", self.born * 7 % 10));
+        self.born += 1;
+        object.metadata.generation = Some(1);
+        object.metadata.creation_timestamp = Some(Time(self.now()));
+        object.metadata.resource_version = Some(self.next_version());
+        self.lives[at].server = Some(object);
+        self.lives[at].truth = Truth::default();
+        (self.lives[at].had, self.lives[at].shown) = (BTreeSet::new(), None);
+    }
+
+    /// Somebody deletes the object: it goes once nothing of ours keeps it.
+    pub(super) fn delete(&mut self, at: usize) {
+        let (now, version) = (self.now(), self.next_version());
+        let server = &mut self.lives[at].server;
+        match server {
+            Some(object) if finalizer::is_set(object) => {
+                if object.metadata.deletion_timestamp.is_none() {
+                    object.metadata.deletion_timestamp = Some(Time(now));
+                    *object.metadata.generation.get_or_insert(0) += 1;
+                    object.metadata.resource_version = Some(version);
+                }
+            }
+            _ => *server = None,
+        }
+    }
+
+    /// Somebody changes the declaration, as far as the API server admits it.
+    pub(super) fn respecify(&mut self, at: usize, change: impl FnOnce(&mut VaultSecretSpec)) {
+        let version = self.next_version();
+        let Some(object) = &mut self.lives[at].server else {
+            return;
+        };
+        let mut spec = object.spec.clone();
+        change(&mut spec);
+        if spec != object.spec && admitted(object, &spec) {
+            object.spec = spec;
+            *object.metadata.generation.get_or_insert(0) += 1;
+            object.metadata.resource_version = Some(version);
+        }
+    }
+
+    /// The same, and the watch shows it.
+    pub(super) fn declare(&mut self, at: usize, change: impl FnOnce(&mut VaultSecretSpec)) {
+        self.respecify(at, change);
+        self.catch_up(at);
+    }
+
+    /// What is managed no more is forgotten, and may be sent anew.
+    pub(super) fn forget_unmanaged(&mut self) {
+        for life in &mut self.lives {
+            if let Some(object) = &life.server {
+                life.truth.forget_unmanaged(&object.spec);
+            }
+        }
+    }
+
+    /// Somebody takes all finalizers off, and the watch had shown those. (It shows every version while it lasts.)
+    pub(super) fn strip(&mut self, at: usize) {
+        self.catch_up(at);
+        let version = self.next_version();
+        if let Some(object) = &mut self.lives[at].server {
+            object.metadata.finalizers = None;
+            object.metadata.resource_version = Some(version);
+            if object.metadata.deletion_timestamp.is_some() {
+                self.lives[at].server = None;
+            }
+        }
+    }
+
+    pub(super) fn manage_value(&mut self, at: usize, managed: bool) {
+        self.declare(at, |spec| spec.value_from = managed.then(source));
+    }
+
+    /// Somebody sets the annotation that asks for a sync, or removes it.
+    pub(super) fn request(&mut self, at: usize, value: Option<u8>) {
+        let version = self.next_version();
+        let Some(object) = &mut self.lives[at].server else {
+            return;
+        };
+        object.metadata.annotations = value
+            .map(|value| BTreeMap::from([(sync_request::ANNOTATION.into(), value.to_string())]));
+        object.metadata.resource_version = Some(version);
+        let object = object.clone();
+        let latest = self.entry(at).latest;
+        let status = latest.map_or_else(|| self.status(at), |latest| latest.status);
+        self.lives[at].truth.asked = sync_request::is_pending(&object, &status);
+        self.catch_up(at);
+    }
+
+    // Its source.
+
+    pub(super) fn source_version(&self, at: usize) -> String {
+        format!("s/{}", self.lives[at].source.1)
+    }
+
+    pub(super) fn source_value(&self, at: usize) -> SecretString {
+        SecretString::from(self.source_text(at))
+    }
+
+    pub(super) fn source_text(&self, at: usize) -> String {
+        format!("value {} of {at}", self.lives[at].source.0)
+    }
+
+    pub(super) fn rotate(&mut self, at: usize, content: u8) {
+        self.lives[at].source.0 = content;
+        self.touch_source(at);
+    }
+
+    pub(super) fn touch_source(&mut self, at: usize) {
+        self.lives[at].source.1 += 1;
+        self.woken.insert(at);
+    }
+
+    // Its connection.
+
+    /// A loss is noticed before it is made good: with both at once only the next sweep shows what others wrote in
+    /// between.
+    pub(super) fn permit(&mut self, at: usize, permitted: bool) {
+        if permitted && !self.lives[at].permitted && self.lives[at].unnoticed {
+            if self.lives[at].running {
+                return;
+            }
+            self.pass(at, &mut Course::default(), StatusFault::None);
+        }
+        let life = &mut self.lives[at];
+        life.unnoticed = !permitted && (life.permitted || life.unnoticed);
+        life.permitted = permitted;
+        self.woken.insert(at);
+    }
+
+    /// The key is revoked, or another takes its place.
+    pub(super) fn revoke(&mut self, key: usize, revoked: bool) {
+        self.keys[key] = ApiKey {
+            revoked,
+            refused: false,
+        };
+        let uses = |life: &Life| {
+            let uses = |object| connection_of(object) == key;
+            life.cache.as_ref().is_some_and(uses)
+        };
+        let users = (0..self.lives.len()).filter(|at| uses(&self.lives[*at]));
+        self.woken.extend(users);
+    }
+
+    // The process.
+
+    /// The watch shows the object as it is.
+    pub(super) fn catch_up(&mut self, at: usize) {
+        let life = &mut self.lives[at];
+        let old = std::mem::replace(&mut life.cache, life.server.clone());
+        let uid = |object: &VaultSecret| object.uid().expect("a uid");
+        match (&old, &life.cache) {
+            (_, Some(new)) => {
+                let stake = claiming::by_declaration(old.as_ref(), new);
+                if stake == claiming::Stake::Nothing {
+                    life.shown = None;
+                }
+                stake.enter(&self.claims, new);
+                if let Some(old) = old.as_ref().filter(|old| uid(old) != uid(new)) {
+                    self.ledger.forget(&uid(old));
+                    self.claims.lapse(&uid(old));
+                }
+                let version = new.resource_version().expect("a version");
+                self.ledger.cached(&uid(new), &version);
+                if gives_work(old.as_ref(), new) {
+                    self.woken.insert(at);
+                }
+            }
+            (Some(old), None) => {
+                self.ledger.forget(&uid(old));
+                self.claims.lapse(&uid(old));
+            }
+            (None, None) => {}
+        }
+    }
+
+    /// The process ends, and another begins: it has listed all objects.
+    pub(super) fn restart(&mut self) {
+        let (queue, due) = Queue::new();
+        (self.claims, self.queue) = (Claims::new(queue), due);
+        self.ledger = Ledger::default();
+        self.listing = None;
+        self.woken.clear();
+        self.later.clear();
+        for at in 0..self.lives.len() {
+            self.lives[at].cache = None;
+            self.lives[at].truth.forgotten();
+            self.catch_up(at);
+        }
+    }
+
+    /// Time passes.
+    pub(super) fn wait(&mut self, seconds: i64) {
+        self.vault.clock += seconds;
+        self.woken.append(&mut self.later);
+    }
+
+    pub(super) fn wake(&mut self, at: usize) {
+        self.woken.insert(at);
+    }
+
+    /// An object that is due, if any is.
+    pub(super) fn next_due(&mut self) -> Option<usize> {
+        while let Some(Some(object)) = self.queue.next().now_or_never() {
+            self.woken.insert(place(&object));
+        }
+        let at = self
+            .woken
+            .iter()
+            .copied()
+            .find(|at| !self.lives[*at].running)?;
+        self.woken.remove(&at);
+        Some(at)
+    }
+
+    /// Whether the claim of another object counts now.
+    pub(super) fn counts(&self, other: &ObjectRef<VaultSecret>) -> bool {
+        let life = &self.lives[place(other)];
+        life.permitted && life.cache.as_ref().is_some_and(claiming::stays)
+    }
+
+    /// A list of the vault begins.
+    pub(super) fn list(&mut self) {
+        self.listing = self.vault.list().map(|list| (Instant::now(), list));
+    }
+
+    /// It ends, and is compared with what is recorded.
+    pub(super) fn heed(&mut self) {
+        let Some((began, list)) = self.listing.take() else {
+            return;
+        };
+        let listing = Listing::new(began, &list);
+        for at in 0..self.lives.len() {
+            let life = &self.lives[at];
+            let Some(object) = &life.cache else { continue };
+            let idle = object.spec.suspend || object.metadata.deletion_timestamp.is_some();
+            let key = self.keys[connection_of(object)];
+            if idle || !life.permitted || key.revoked || key.refused {
+                continue;
+            }
+            let uid = object.uid().expect("a uid");
+            let entry = self.ledger.entry(&uid);
+            let hint = compare(object, &entry.status(object), &entry, &listing, began);
+            if hint.is_some() {
+                self.woken.insert(at);
+            }
+            self.ledger.hint(&uid, hint);
+        }
+    }
+
+    pub(super) fn sweep(&mut self) {
+        self.list();
+        self.heed();
+    }
+
+    /// Whether the vault holds what is declared.
+    pub(super) fn as_declared(&self, at: usize) -> bool {
+        let (spec, status) = (&self.object(at).spec, self.status(at));
+        let id = status.secret_id.unwrap_or_default();
+        self.vault.get(&id).is_some_and(|secret| {
+            (spec.value_from.is_none() || secret.value == self.source_text(at))
+                && (spec.allowed_domains.as_ref())
+                    .is_none_or(|declared| same_domains(declared, &secret.domains))
+        })
+    }
+
+    /// What stands on each object, for the trace.
+    pub(super) fn told(&self) -> Vec<String> {
+        let tell = |(at, life): (usize, &Life)| {
+            let object = life.server.as_ref()?;
+            let status = object.status.clone().unwrap_or_default();
+            Some(format!(
+                "{at} ({}{}): {:?} {:?}",
+                object.uid().unwrap_or_default(),
+                if life.permitted {
+                    ""
+                } else {
+                    ", not permitted"
+                },
+                ready_reason(&status),
+                status.secret_id,
+            ))
+        };
+        self.lives.iter().enumerate().filter_map(tell).collect()
+    }
+}
+
+/// Whose name that is.
+fn place(object: &ObjectRef<VaultSecret>) -> usize {
+    object.name.parse().expect("a number")
+}
+
+/// Whether the API server admits `spec` in place of what `object` declares, by the rules of the CRD.
+fn admitted(object: &VaultSecret, spec: &VaultSecretSpec) -> bool {
+    let old = &object.spec;
+    let bound = (object.status.as_ref()).is_some_and(|status| status.secret_id.is_some());
+    let kept = |old: &Option<String>, new: &Option<String>| old.is_none() || old == new;
+    valid(spec)
+        && (!bound || (kept(&old.secret_id, &spec.secret_id) && kept(&old.env_key, &spec.env_key)))
+}
+
+/// Whether the API server admits `spec` at all.
+pub(super) fn valid(spec: &VaultSecretSpec) -> bool {
+    let managed = (spec.value_from.is_some(), spec.allowed_domains.is_some());
+    let complete = managed == (true, true) && spec.env_key.is_some() && spec.secret_id.is_none();
+    managed != (false, false) && (spec.creation_policy != CreationPolicy::IfMissing || complete)
+}
+
+/// Why the API server refuses a write of ours.
+#[derive(Debug)]
+pub(super) enum Unwritten {
+    /// It is based on an older version.
+    Conflict,
+    /// There is no such object, or it is being deleted and takes no finalizer.
+    Gone,
+}
+
+/// Our writes to the API server.
+impl World {
+    fn ours(&mut self, at: usize, uid: &str, version: &str) -> Result<&mut VaultSecret, Unwritten> {
+        let object = (self.lives[at].server.as_mut())
+            .filter(|object| object.metadata.uid.as_deref() == Some(uid))
+            .ok_or(Unwritten::Gone)?;
+        if object.metadata.resource_version.as_deref() == Some(version) {
+            Ok(object)
+        } else {
+            Err(Unwritten::Conflict)
+        }
+    }
+
+    pub(super) fn write_status(
+        &mut self,
+        at: usize,
+        (uid, version): (&str, &str),
+        status: VaultSecretStatus,
+    ) -> Result<String, Unwritten> {
+        let next = self.next_version();
+        let object = self.ours(at, uid, version)?;
+        object.status = Some(status);
+        object.metadata.resource_version = Some(next.clone());
+        self.done.status_writes += 1;
+        self.lives[at].truth.unrecorded = Fields::NONE;
+        Ok(next)
+    }
+
+    pub(super) fn write_finalizer(
+        &mut self,
+        at: usize,
+        (uid, version): (&str, &str),
+        set: bool,
+    ) -> Result<String, Unwritten> {
+        let next = self.next_version();
+        let object = self.ours(at, uid, version)?;
+        if set && object.metadata.deletion_timestamp.is_some() {
+            return Err(Unwritten::Gone);
+        }
+        object.metadata.finalizers = set.then(|| vec![FINALIZER.to_owned()]);
+        object.metadata.resource_version = Some(next.clone());
+        if object.metadata.deletion_timestamp.is_some() {
+            self.lives[at].server = None;
+        }
+        self.done.finalizer_writes += 1;
+        Ok(next)
     }
 }

@@ -4,13 +4,13 @@ use kube_runtime::reflector::ObjectRef;
 
 use super::Pass;
 use crate::{
-    api::{CreationPolicy, VaultSecret},
+    api::VaultSecret,
     claims::{Standing, Subject, Turn},
     context::Context,
     reconcile::{
+        claiming,
         desired::Desired,
-        finalizer,
-        plan::{Claim, Observed, Remote},
+        plan::{Claim, Observed},
         resolve,
         verdict::Verdict,
     },
@@ -19,8 +19,7 @@ use crate::{
 /// Whether the claim of another object counts now: it is there, permitted, and if it is being deleted not done yet.
 pub(super) fn counts(ctx: &Context, other: &ObjectRef<VaultSecret>) -> bool {
     ctx.stores.objects.get(other).is_some_and(|object| {
-        let stays = object.metadata.deletion_timestamp.is_none() || finalizer::is_set(&object);
-        stays && resolve::permitted(&ctx.stores, &object).is_ok()
+        claiming::stays(&object) && resolve::permitted(&ctx.stores, &object).is_ok()
     })
 }
 
@@ -39,26 +38,15 @@ impl Pass<'_> {
 
     /// The API showed something through the object's connection: what it may claim by that.
     pub(super) fn shown(&self, desired: &Desired, observed: &Observed) {
-        let vault_id = desired.target.vault_id.clone();
-        let subject = match (&observed.remote, &observed.confirmed) {
-            (Remote::Listed(secret) | Remote::Seen(secret), _) => Subject::Secret {
-                vault_id,
-                secret_id: secret.id.clone(),
-            },
-            (Remote::Absent, None) if desired.creation_policy == CreationPolicy::IfMissing => {
-                match desired.target.env_key.clone() {
-                    Some(env_key) => Subject::EnvKey { vault_id, env_key },
-                    None => return,
-                }
-            }
-            (Remote::Absent | Remote::Ambiguous(_) | Remote::Mismatch(_), None) => {
-                self.ctx.claims.lapse(self.uid);
-                return;
-            }
-            // The secret itself is to be asked first.
-            (_, Some(_)) | (Remote::Unasked, None) => return,
-        };
-        self.ctx.claims.stake(self.object, subject);
+        claiming::by_what_was_shown(desired, observed).enter(&self.ctx.claims, self.object);
+    }
+
+    /// A secret of the object's vault, as what is claimed.
+    pub(super) fn secret(&self, secret_id: &str) -> Subject {
+        Subject::Secret {
+            vault_id: self.object.spec.vault_id.clone(),
+            secret_id: secret_id.to_owned(),
+        }
     }
 
     /// The right to send one write to `subject`.

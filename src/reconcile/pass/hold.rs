@@ -1,7 +1,5 @@
 //! Setting and removing the finalizer.
 
-use kube::ResourceExt as _;
-
 use super::Pass;
 use crate::{
     api::{DeletionPolicy, Reason, VaultSecretStatus},
@@ -31,12 +29,7 @@ impl Pass<'_> {
     /// Sets our finalizer, or removes it.
     pub(super) async fn hold(&self, status: &VaultSecretStatus, set: bool) -> Result<(), Verdict> {
         let ctx = self.ctx;
-        let written = (ctx.ledger.entry(self.uid).latest)
-            .and_then(|latest| Some((latest.status, latest.resource_version?)));
-        let (shown, version) = written.unwrap_or_else(|| {
-            let shown = self.object.status.clone().unwrap_or_default();
-            (shown, self.object.resource_version().unwrap_or_default())
-        });
+        let (shown, version) = ctx.ledger.entry(self.uid).shown(self.object);
         let within = (&ctx.fence, ctx.settings.kube_timeout);
         let answer = finalizer::write(&ctx.client, self.object, &version, set, within).await;
         match answer {

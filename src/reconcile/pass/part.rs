@@ -7,29 +7,27 @@ use kube::ResourceExt as _;
 use kube_runtime::{events::EventType, reflector::ObjectRef};
 use tracing::{info, warn};
 
-use super::{Pass, claim::counts};
+use super::{Pass, claim::counts, same_declaration};
 use crate::{
-    api::{Reason, VaultSecret, VaultSecretStatus},
+    api::{EventReason, Reason, VaultSecret, VaultSecretStatus},
     claims::Subject,
     connections::{ConnectionId, Credential, Known},
+    context::Context,
     grants,
     nairi::{Class, KeyId},
     reconcile::{
-        apply, dry_run,
+        apply, claiming, dry_run,
         fields::Fields,
         finalizer,
         plan::{
             Claim,
-            parting::{Farewell, Heir, Key, Parting, Permission, Why, parting},
+            parting::{self, Farewell, Heir, Key, Parting, Permission, Why},
         },
         resolve,
         status::ready_reason,
         verdict::{Refusal, Retry, Verdict},
     },
 };
-
-/// For how long an object that names the same secret gets to show that it may take it over.
-const HEIRS_TIME: Duration = Duration::from_secs(30);
 
 /// How often it is asked whether it did.
 const ASK_HEIR: Duration = Duration::from_secs(1);
@@ -54,14 +52,18 @@ impl Pass<'_> {
 
     async fn steps_apart(&mut self, status: &VaultSecretStatus) -> Result<Verdict, Verdict> {
         let status = &self.with_what_it_claims(status);
-        // A second time, where the API refuses the key just then.
-        for _ in 0..2 {
+        // Again where the API refuses the key just then, or the heir leaves.
+        for _ in 0..3 {
             let means = self.means();
             let known = self.parting(status, &means);
-            let farewell = parting(&known);
+            let farewell = parting::parting(&known);
             self.part_unless_dry_run(&farewell)?;
             match (farewell, &means.credential) {
-                (Farewell::Release(why), _) => return self.release(status, why).await,
+                (Farewell::Release(why), _) => {
+                    if why != Why::HandedOver || self.hands_over(&known) {
+                        return self.release(status, why).await;
+                    }
+                }
                 (Farewell::AwaitHeir, _) => {
                     return Err(Verdict::Unchecked(Retry::Every(ASK_HEIR)));
                 }
@@ -82,10 +84,27 @@ impl Pass<'_> {
         Err(Verdict::Unchecked(Retry::Backoff))
     }
 
-    /// One that waited behind an older claimant, now gone, has that one's secret: it was only not bound so far.
+    /// Gives the claim up to another claimant, if that is there still.
+    fn hands_over(&self, known: &Parting) -> bool {
+        if known.claim != Claim::Held || known.heir != Heir::Claims {
+            return true;
+        }
+        let (ctx, uid) = (self.ctx, self.uid);
+        let given = ctx.claims.bequeath(uid, |other| stays(ctx, other));
+        if given {
+            ctx.ledger.unbound(uid, true);
+        }
+        given
+    }
+
+    /// What is gone binds no more. One that waited behind an older claimant, now gone, has that one's secret: it was
+    /// only not bound so far.
     fn with_what_it_claims(&self, status: &VaultSecretStatus) -> VaultSecretStatus {
         let mut status = status.clone();
-        if status.secret_id.is_none()
+        if self.entry.unbound {
+            status.secret_id = None;
+        } else if ready_reason(&status) == Some(Reason::Conflict)
+            && status.secret_id.is_none()
             && let Some(Subject::Secret { secret_id, .. }) = self.ctx.claims.subject(self.uid)
         {
             status.secret_id = Some(secret_id);
@@ -169,23 +188,14 @@ impl Pass<'_> {
 
     /// For how long there has been no key; where a process before this one said so, since the deletion.
     fn keyless_for(&self, status: &VaultSecretStatus, lacking: bool) -> Duration {
-        let (ledger, now) = (&self.ctx.ledger, Instant::now());
-        if !lacking {
-            ledger.keyless_since(self.uid, None);
-            return Duration::ZERO;
-        }
-        let known = ledger.entry(self.uid).keyless_since;
-        let since = known.unwrap_or_else(|| {
-            let said = ready_reason(status) == Some(Reason::DeletionBlocked);
-            let already = if said {
-                self.leaving_for()
-            } else {
-                Duration::ZERO
-            };
-            now.checked_sub(already).unwrap_or(now)
-        });
-        ledger.keyless_since(self.uid, Some(since));
-        now.saturating_duration_since(since)
+        let said = ready_reason(status) == Some(Reason::DeletionBlocked);
+        let already = if said {
+            self.leaving_for()
+        } else {
+            Duration::ZERO
+        };
+        let lacking = lacking.then_some(already);
+        self.ctx.ledger.keyless(self.uid, lacking, Instant::now())
     }
 
     /// For how long the object has been waiting for its end.
@@ -196,42 +206,20 @@ impl Pass<'_> {
             .unwrap_or_default()
     }
 
-    /// Whether another object is there for the secret: one renamed in Git, say. What the API shows to the same key
-    /// it would show to that one, too; with another key it has some time to see for itself.
+    /// Whether another object is there for the secret.
     fn heir(&self, status: &VaultSecretStatus, key: Option<KeyId>) -> Heir {
         let ctx = self.ctx;
-        let stays = |other: &ObjectRef<VaultSecret>| {
-            let object = ctx.stores.objects.get(other);
-            object.is_some_and(|it| it.metadata.deletion_timestamp.is_none()) && counts(ctx, other)
-        };
-        if ctx.claims.is_awaited(self.uid, stays) {
-            return Heir::Waits;
-        }
-        let names_it = |other: &VaultSecret| {
-            let spec = &other.spec;
-            let by_key = || spec.env_key.is_some() && spec.env_key == status.env_key;
-            other.metadata.deletion_timestamp.is_none()
-                && other.metadata.uid != self.object.metadata.uid
-                && spec.vault_id == self.object.spec.vault_id
-                && match &spec.secret_id {
-                    Some(id) => Some(id) == status.secret_id.as_ref(),
-                    None => by_key(),
-                }
-        };
-        let mut heir = Heir::None;
-        for other in ctx.stores.objects.state_filter(names_it) {
-            let Ok(connection) = resolve::permitted(&ctx.stores, &other) else {
-                continue;
-            };
-            match ctx.connections.get(&connection) {
-                Some(Known::Usable(theirs)) if Some(theirs.gate.key_id()) == key => {
-                    return Heir::Waits;
-                }
-                _ if self.leaving_for() < HEIRS_TIME => heir = Heir::Unproven,
-                _ => {}
-            }
-        }
-        heir
+        let awaited = ctx.claims.is_awaited(self.uid, |other| stays(ctx, other));
+        let names_it = |other: &VaultSecret| claiming::names_the_same(other, self.object, status);
+        let others = ctx.stores.objects.state_filter(names_it);
+        let same_keys = others.iter().filter_map(|other| {
+            let connection = resolve::permitted(&ctx.stores, other).ok()?;
+            Some(match ctx.connections.get(&connection) {
+                Some(Known::Usable(theirs)) => Some(theirs.gate.key_id()) == key,
+                _ => false,
+            })
+        });
+        parting::heir(awaited, same_keys, self.leaving_for())
     }
 
     async fn delete(
@@ -240,13 +228,15 @@ impl Pass<'_> {
         secret_id: &str,
     ) -> Result<Deleted, Verdict> {
         self.admit(credential, Fields::NONE)?;
-        let _turn = self.turn(Subject::Secret {
-            vault_id: self.object.spec.vault_id.clone(),
-            secret_id: secret_id.to_owned(),
-        })?;
+        let subject = self.secret(secret_id);
+        let _turn = self.turn(subject.clone())?;
         self.still_leaving()?;
         match apply::delete(self.ctx, self.request(credential), secret_id).await {
-            Ok(()) => Ok(Deleted::Yes),
+            Ok(()) => {
+                self.ctx.claims.vanished(self.uid, &subject);
+                self.ctx.ledger.unbound(self.uid, true);
+                Ok(Deleted::Yes)
+            }
             Err(error) if error.class() == Class::Unauthorized => Ok(Deleted::KeyRefused),
             Err(error) if error.class() == Class::Rejected => {
                 let message = format!(
@@ -263,10 +253,7 @@ impl Pass<'_> {
     /// Checks, right before the secret is deleted, that nothing has been said against it meanwhile.
     fn still_leaving(&self) -> Result<(), Verdict> {
         let now = self.ctx.stores.objects.get(self.key);
-        let same = now.is_some_and(|now| {
-            let (then, now) = (&self.object.metadata, &now.metadata);
-            then.uid == now.uid && then.generation == now.generation
-        });
+        let same = now.is_some_and(|now| same_declaration(self.object, &now));
         let denied = self.means().permission == Permission::Denied;
         if same && !denied && self.claim() == Claim::Held {
             Ok(())
@@ -280,7 +267,6 @@ impl Pass<'_> {
         status: &VaultSecretStatus,
         secret_id: &str,
     ) -> Result<Verdict, Verdict> {
-        self.hold(status, false).await?;
         let note = format!("Deleted the secret in Nairi: {secret_id}.");
         info!(
             namespace = self.object.namespace(),
@@ -289,7 +275,9 @@ impl Pass<'_> {
             secret = secret_id,
             "deleted the secret in Nairi"
         );
-        self.tell(EventType::Normal, "Deleted", &note).await;
+        self.tell(EventType::Normal, EventReason::Deleted, &note)
+            .await;
+        self.hold(status, false).await?;
         Ok(Verdict::Released)
     }
 
@@ -300,29 +288,29 @@ impl Pass<'_> {
         }
         let (vault, secret) = (&self.object.spec.vault_id, &status.secret_id);
         let (namespace, name) = (self.object.namespace(), self.object.name_any());
-        match (why.leftover(), secret) {
-            (Some(cause), Some(secret)) => {
-                let env_key = status.env_key.as_deref().unwrap_or_default();
-                warn!(
-                    namespace,
-                    name, vault, secret, env_key, cause, "released; the secret stays in Nairi"
-                );
-                self.ctx.metrics.released();
-                let note = format!(
-                    "Released without deleting the secret {env_key} ({secret}) in vault {vault}: {cause}. Delete it in Nairi if it is not needed any more."
-                );
-                self.tell(EventType::Warning, "Released", &note).await;
-            }
-            _ => info!(namespace, name, vault, secret, ?why, "released"),
+        if let (Some(cause), Some(secret)) = (why.leftover(), secret) {
+            let env_key = status.env_key.as_deref().unwrap_or_default();
+            warn!(
+                namespace,
+                name, vault, secret, env_key, cause, "released; the secret stays in Nairi"
+            );
+            self.ctx.metrics.released();
+            let note = format!(
+                "Released without deleting the secret {env_key} ({secret}) in vault {vault}: {cause}. Delete it in Nairi if it is not needed any more."
+            );
+            self.tell(EventType::Warning, EventReason::Released, &note)
+                .await;
+        } else {
+            info!(namespace, name, vault, secret, ?why, "released");
         }
         Ok(Verdict::Released)
     }
 
-    async fn tell(&self, type_: EventType, reason: &str, note: &str) {
+    async fn tell(&self, type_: EventType, reason: EventReason, note: &str) {
         let object = kube::Resource::object_ref(self.object, &());
         self.ctx
             .events
-            .publish(object, type_, reason, "Delete", note)
+            .publish(object, type_, reason.as_str(), "Delete", note)
             .await;
     }
 
@@ -353,6 +341,12 @@ impl Pass<'_> {
             Fields::NONE,
         )
     }
+}
+
+/// Whether the other claimant is one to take the secret over: it counts, and is not being deleted itself.
+fn stays(ctx: &Context, other: &ObjectRef<VaultSecret>) -> bool {
+    let object = ctx.stores.objects.get(other);
+    object.is_some_and(|it| it.metadata.deletion_timestamp.is_none()) && counts(ctx, other)
 }
 
 /// What became of a DELETE.

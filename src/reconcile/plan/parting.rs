@@ -44,10 +44,35 @@ pub enum Permission {
 pub enum Heir {
     /// None does.
     None,
-    /// One that may use it does.
-    Waits,
+    /// One claims it.
+    Claims,
+    /// One names it, and the API would show it to that one: it has the same key.
+    Named,
     /// One names it, and has not been shown it so far.
     Unproven,
+}
+
+/// For how long an object that names the same secret gets to show that it may take it over.
+const HEIRS_TIME: Duration = Duration::from_secs(30);
+
+/// Whether another object is there for the secret: one renamed in Git, say. `awaited`: one that may use it was shown
+/// it. `same_keys`: of each other that names it and may use it, whether that goes by the same key: what the API shows
+/// to this one it would show to that one, too. With another key it has some time to see for itself.
+#[must_use]
+pub fn heir(awaited: bool, same_keys: impl IntoIterator<Item = bool>, leaving: Duration) -> Heir {
+    if awaited {
+        return Heir::Claims;
+    }
+    let mut heir = Heir::None;
+    for same_key in same_keys {
+        if same_key {
+            return Heir::Named;
+        }
+        if leaving < HEIRS_TIME {
+            heir = Heir::Unproven;
+        }
+    }
+    heir
 }
 
 /// The key to delete the remote secret with.
@@ -134,7 +159,7 @@ pub fn parting(parting: &Parting) -> Farewell {
     let Some(secret_id) = secret_id.clone() else {
         return Farewell::Release(Why::NeverBound);
     };
-    if matches!(claim, Claim::Lost { .. }) || *heir == Heir::Waits {
+    if matches!(claim, Claim::Lost { .. }) || matches!(heir, Heir::Claims | Heir::Named) {
         return Farewell::Release(Why::HandedOver);
     }
     if *suspended {
@@ -158,7 +183,7 @@ pub fn parting(parting: &Parting) -> Farewell {
         (Key::Unchecked, _) => Farewell::AwaitCheck,
         (key, true) => Farewell::AwaitKey(key, None),
         (_, false) if keyless >= grace => Farewell::Release(Why::NoKey),
-        (key, false) => Farewell::AwaitKey(key, Some(*grace - *keyless)),
+        (key, false) => Farewell::AwaitKey(key, Some(grace.saturating_sub(*keyless))),
     }
 }
 

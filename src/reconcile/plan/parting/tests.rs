@@ -18,6 +18,8 @@ fn bound() -> Parting {
     }
 }
 
+type Change = fn(&mut Parting);
+
 fn lost() -> Claim {
     Claim::Lost { to: None }
 }
@@ -28,7 +30,7 @@ fn each_rule_alone() {
         secret_id: "sec_1".to_owned(),
     };
     assert_eq!(parting(&bound()), delete);
-    let cases: [(fn(&mut Parting), Farewell); 12] = [
+    let cases: [(Change, Farewell); 13] = [
         (
             |p| p.policy = DeletionPolicy::Retain,
             Farewell::Release(Why::Retained),
@@ -44,7 +46,11 @@ fn each_rule_alone() {
             |p| p.claim = Claim::Unproven,
             Farewell::Release(Why::NotShown),
         ),
-        (|p| p.heir = Heir::Waits, Farewell::Release(Why::HandedOver)),
+        (
+            |p| p.heir = Heir::Claims,
+            Farewell::Release(Why::HandedOver),
+        ),
+        (|p| p.heir = Heir::Named, Farewell::Release(Why::HandedOver)),
         (|p| p.heir = Heir::Unproven, Farewell::AwaitHeir),
         (|p| p.key = Key::Unchecked, Farewell::AwaitCheck),
         (
@@ -92,7 +98,7 @@ fn known() -> impl Strategy<Value = Parting> {
             Permission::Unknown,
         ]),
         prop::sample::select(vec![Claim::Held, Claim::Unproven, lost()]),
-        prop::sample::select(vec![Heir::None, Heir::Waits, Heir::Unproven]),
+        prop::sample::select(vec![Heir::None, Heir::Claims, Heir::Named, Heir::Unproven]),
     );
     let means = (
         prop::sample::select(vec![

@@ -1,0 +1,107 @@
+//! What an object may claim by what it declares and by what the API has shown, and whose claim counts. Pure.
+
+use crate::{
+    api::{CreationPolicy, VaultSecret, VaultSecretStatus},
+    claims::{Claims, Subject},
+    reconcile::{
+        desired::{Desired, Target},
+        finalizer,
+        plan::{Observed, Remote},
+    },
+};
+
+/// What becomes of an object's claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stake {
+    /// It claims this, and nothing else.
+    On(Subject),
+    /// It claims nothing any more.
+    Nothing,
+    /// It claims what it claimed.
+    AsBefore,
+}
+
+impl Stake {
+    /// Enters it in `claims` for `object`.
+    pub fn enter(self, claims: &Claims, object: &VaultSecret) {
+        match self {
+            Self::On(subject) => claims.stake(object, subject),
+            Self::Nothing => claims.lapse(object.metadata.uid.as_deref().unwrap_or_default()),
+            Self::AsBefore => {}
+        }
+    }
+}
+
+/// By what the watch shows: what is bound when it is first seen was shown to us before; what means another secret, or
+/// goes another way, has to be shown anew.
+#[must_use]
+pub fn by_declaration(old: Option<&VaultSecret>, new: &VaultSecret) -> Stake {
+    let means =
+        |object: &VaultSecret| (Target::of(&object.spec), object.spec.connection_ref.clone());
+    match old.filter(|old| old.metadata.uid == new.metadata.uid) {
+        Some(old) if means(old) == means(new) => Stake::AsBefore,
+        Some(_) => Stake::Nothing,
+        None => {
+            let status = new.status.as_ref();
+            let bound = status.and_then(|status| status.secret_id.clone());
+            bound.map_or(Stake::AsBefore, |secret_id| {
+                Stake::On(Subject::Secret {
+                    vault_id: new.spec.vault_id.clone(),
+                    secret_id,
+                })
+            })
+        }
+    }
+}
+
+/// By what the API showed through the object's connection.
+#[must_use]
+pub fn by_what_was_shown(desired: &Desired, observed: &Observed) -> Stake {
+    let vault_id = desired.target.vault_id.clone();
+    match (&observed.remote, &observed.confirmed) {
+        (Remote::Listed(secret) | Remote::Seen(secret), _) => Stake::On(Subject::Secret {
+            vault_id,
+            secret_id: secret.id.clone(),
+        }),
+        (Remote::Absent, None) => creation(desired).map_or(Stake::Nothing, Stake::On),
+        (Remote::Ambiguous(_) | Remote::Mismatch(_), None) => Stake::Nothing,
+        // The secret itself is to be asked first.
+        (_, Some(_)) | (Remote::Unasked, None) => Stake::AsBefore,
+    }
+}
+
+/// What an object claims that is to create its secret, if it may.
+#[must_use]
+pub fn creation(desired: &Desired) -> Option<Subject> {
+    let creates = desired.creation_policy == CreationPolicy::IfMissing;
+    let env_key = desired.target.env_key.clone().filter(|_| creates)?;
+    Some(Subject::EnvKey {
+        vault_id: desired.target.vault_id.clone(),
+        env_key,
+    })
+}
+
+/// Whether the claim of `object` counts while it is permitted: one that is being deleted has a say only until our
+/// finalizer is gone.
+#[must_use]
+pub fn stays(object: &VaultSecret) -> bool {
+    object.metadata.deletion_timestamp.is_none() || finalizer::is_set(object)
+}
+
+/// Whether `other` is there to stay and names the secret that `object`, with this `status`, is bound to.
+#[must_use]
+pub fn names_the_same(
+    other: &VaultSecret,
+    object: &VaultSecret,
+    status: &VaultSecretStatus,
+) -> bool {
+    let spec = &other.spec;
+    let by_key = || spec.env_key.is_some() && spec.env_key == status.env_key;
+    other.metadata.deletion_timestamp.is_none()
+        && other.metadata.uid != object.metadata.uid
+        && spec.vault_id == object.spec.vault_id
+        && match &spec.secret_id {
+            Some(id) => Some(id) == status.secret_id.as_ref(),
+            None => by_key(),
+        }
+}

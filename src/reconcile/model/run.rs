@@ -1,0 +1,548 @@
+//! The steps of one pass, as `pass` takes them.
+
+use std::time::Instant;
+
+use kube::ResourceExt as _;
+use kube_runtime::reflector::ObjectRef;
+use secrecy::ExposeSecret as _;
+
+use super::{
+    course::Course,
+    vault::Sending,
+    world::{Fault, Unwritten, World, connection_of, fingerprints},
+};
+use crate::{
+    api::{
+        DeletionPolicy, FINALIZER, Reason, VaultSecret, VaultSecretStatus, condition::whole_seconds,
+    },
+    claims::{Standing, Subject, Turn},
+    ledger::Entry,
+    nairi::{RemoteSecret, same_instant},
+    reconcile::{
+        apply, claiming, conclude,
+        desired::{Desired, Target, Value},
+        failure,
+        fields::Fields,
+        finalizer, observe,
+        pass::{MOST_STEPS, no_more, same_declaration},
+        plan::{Change, Claim, Observed, Plan, Remote, plan},
+        record::{Confirmed, Sent},
+        status,
+        verdict::{Refusal, Retry, Verdict},
+    },
+    vaults,
+};
+
+pub(super) struct Run<'a> {
+    pub(super) world: &'a mut World,
+    pub(super) course: &'a mut Course,
+    pub(super) at: usize,
+    pub(super) object: VaultSecret,
+    pub(super) uid: String,
+    entry: Entry,
+    pub(super) previous: &'a VaultSecretStatus,
+    read: Option<String>,
+    looked: Option<Instant>,
+    confirmed: Option<Confirmed>,
+    /// Whether the pass has set the finalizer.
+    pub(super) held: bool,
+    steps: usize,
+}
+
+impl<'a> Run<'a> {
+    pub(super) fn new(
+        world: &'a mut World,
+        course: &'a mut Course,
+        at: usize,
+        object: VaultSecret,
+        entry: Entry,
+        previous: &'a VaultSecretStatus,
+    ) -> Self {
+        Self {
+            world,
+            course,
+            at,
+            uid: object.uid().expect("a uid"),
+            object,
+            entry,
+            previous,
+            read: None,
+            looked: None,
+            confirmed: None,
+            held: false,
+            steps: 0,
+        }
+    }
+
+    pub(super) fn run(&mut self) -> Verdict {
+        self.steps().unwrap_or_else(|verdict| verdict)
+    }
+
+    /// What the API confirmed, and how many steps it took.
+    pub(super) fn ended(self) -> (Option<Confirmed>, usize) {
+        (self.confirmed, self.steps)
+    }
+
+    pub(super) fn say(&mut self, what: impl std::fmt::Display) {
+        let line = format!("  {}: {what}", self.at);
+        self.world.trace.push(line);
+    }
+
+    fn steps(&mut self) -> Result<Verdict, Verdict> {
+        let permitted = self.world.lives[self.at].permitted;
+        self.world.claims.permitted(&self.uid, permitted);
+        if !permitted {
+            self.world.ledger.unwatched(&self.uid);
+        }
+        let stays = self.object.spec.deletion_policy == DeletionPolicy::Retain;
+        if stays && finalizer::is_set(&self.object) {
+            self.hold(false)?;
+        }
+        if self.object.spec.suspend {
+            return Ok(Verdict::Suspended);
+        }
+        if !permitted {
+            return Err(Refusal::new(Reason::NotPermitted, "…").verdict());
+        }
+        let mut desired = Desired::from_spec(&self.object.spec).map_err(Refusal::verdict)?;
+        let source = self.world.source_version(self.at);
+        let mut observed = observe::recorded(
+            &self.object,
+            &desired,
+            self.previous,
+            &self.entry,
+            Some(&source),
+        );
+        self.shown(&desired, &observed);
+        for step in 1..=MOST_STEPS {
+            self.steps = step;
+            observed.claim = self.claim();
+            let plan = plan(&desired, &observed);
+            self.say(brief(&plan));
+            let requested = observed.requested(&desired);
+            match plan {
+                Plan::Settled(confirmed) => {
+                    let had = &mut self.world.lives[self.at].had;
+                    had.insert(confirmed.secret_id.clone());
+                    return Ok(Verdict::Synced(self.settle(confirmed)));
+                }
+                Plan::Report {
+                    confirmed,
+                    drift,
+                    pending,
+                } => {
+                    return Ok(Verdict::Drifted {
+                        confirmed,
+                        drift,
+                        pending,
+                    });
+                }
+                Plan::Refuse(refusal) => {
+                    self.world.ledger.told(&self.uid);
+                    return Err(self.blocked(refusal, Fields::NONE));
+                }
+                Plan::Hold => {
+                    self.hold(true)
+                        .map_err(|verdict| self.unless_in_sync(requested, verdict))?;
+                    observed.held = true;
+                }
+                Plan::ReadSource => {
+                    let value = self.world.source_value(self.at);
+                    self.read = Some(self.world.source_version(self.at));
+                    observed.evidence =
+                        observe::evidence(fingerprints(), &self.object, &observed, &value);
+                    desired.value = Value::Read(value);
+                }
+                Plan::Look => {
+                    let bound = observed.confirmed.as_ref().map(|c| c.secret_id.as_str());
+                    let list = self
+                        .list()
+                        .map_err(|verdict| self.unless_in_sync(requested, verdict))?;
+                    observed.remote = vaults::find(&list, &desired.target, bound);
+                    self.shown(&desired, &observed);
+                }
+                Plan::ReadRemote { secret_id } => {
+                    let answer = self
+                        .read_remote(&secret_id)
+                        .map_err(|verdict| self.unless_in_sync(requested, verdict))?;
+                    if let Remote::Listed(listed) = &observed.remote
+                        && !same_instant(&listed.updated_at, &answer.updated_at)
+                    {
+                        self.world.ledger.outdated(&self.uid, &listed.updated_at);
+                    }
+                    if observed.saw(&desired, answer) {
+                        self.confirmed.clone_from(&observed.confirmed);
+                    }
+                    self.shown(&desired, &observed);
+                }
+                Plan::Create {
+                    env_key,
+                    allowed_domains,
+                } => self.create(&desired, &mut observed, env_key, allowed_domains)?,
+                Plan::Patch(change) => self.patch(&desired, &mut observed, change)?,
+            }
+        }
+        panic!("no end after {MOST_STEPS} steps: {:#?}", self.world.trace);
+    }
+
+    fn settle(&mut self, mut confirmed: Confirmed) -> Confirmed {
+        if let Some(version) = &self.read {
+            self.world.ledger.checked(&self.uid, version);
+            let generation = self.object.metadata.generation;
+            if self.confirmed.is_some()
+                || status::is_news(self.previous, generation, Reason::Synced)
+            {
+                confirmed.source_version = Some(version.clone());
+            }
+        }
+        confirmed
+    }
+
+    /// Where the object stands now.
+    pub(super) fn claim(&self) -> Claim {
+        let world = &self.world;
+        match (world.claims).standing(&self.uid, |other| world.counts(other)) {
+            Standing::Unproven => Claim::Unproven,
+            Standing::Holds => Claim::Held,
+            Standing::Waits(_) => Claim::Lost { to: None },
+        }
+    }
+
+    fn shown(&mut self, desired: &Desired, observed: &Observed) {
+        let stake = claiming::by_what_was_shown(desired, observed);
+        if stake != claiming::Stake::AsBefore {
+            self.world.lives[self.at].shown = match &stake {
+                claiming::Stake::On(Subject::Secret { secret_id, .. }) => Some(secret_id.clone()),
+                _ => None,
+            };
+        }
+        stake.enter(&self.world.claims, &self.object);
+    }
+
+    /// Sets our finalizer, or removes it.
+    pub(super) fn hold(&mut self, set: bool) -> Result<(), Verdict> {
+        let fault = self.fault();
+        self.meanwhile();
+        let (shown, version) = self.world.ledger.entry(&self.uid).shown(&self.object);
+        if matches!(fault, Fault::Refused | Fault::LostBefore) {
+            return Err(self.unavailable(Fields::NONE));
+        }
+        let answer = (self.world).write_finalizer(self.at, (&self.uid, &version), set);
+        if answer.is_ok() && fault == Fault::LostAfter {
+            return Err(self.unavailable(Fields::NONE));
+        }
+        match answer {
+            Ok(version) => {
+                self.held = set;
+                if *self.previous == shown {
+                    (self.world.ledger).remember(&self.uid, shown, Some(version));
+                }
+                Ok(())
+            }
+            Err(Unwritten::Conflict) => {
+                Err(Verdict::Unchecked(Retry::Every(conclude::AFTER_CONFLICT)))
+            }
+            Err(Unwritten::Gone) => Err(Verdict::Outdated),
+        }
+    }
+
+    fn list(&mut self) -> Result<Vec<RemoteSecret>, Verdict> {
+        self.meanwhile();
+        self.admitted(Fields::NONE)?;
+        self.current()?;
+        self.looked = Some(Instant::now());
+        self.authorised(Fields::NONE)?;
+        let list = self.world.vault.list();
+        list.ok_or_else(|| self.unavailable(Fields::NONE))
+    }
+
+    fn read_remote(&mut self, secret_id: &str) -> Result<RemoteSecret, Verdict> {
+        self.admitted(Fields::NONE)?;
+        let fault = self.fault();
+        self.meanwhile();
+        self.current()?;
+        if fault != Fault::None {
+            return Err(self.unavailable(Fields::NONE));
+        }
+        self.world.done.reads += 1;
+        self.authorised(Fields::NONE)?;
+        let Some(answer) = self.world.vault.answer(secret_id) else {
+            return Err(self.gone());
+        };
+        self.world.ledger.asked(&self.uid);
+        Ok(answer)
+    }
+
+    fn gone(&mut self) -> Verdict {
+        self.world.claims.lapse(&self.uid);
+        self.world.lives[self.at].shown = None;
+        let named = Target::of(&self.object.spec);
+        let verdict = no_more(&self.world.ledger, &self.uid, &named, self.entry.unbound);
+        if matches!(verdict, Verdict::Waiting) {
+            self.world.wake(self.at);
+        }
+        verdict
+    }
+
+    fn patch(
+        &mut self,
+        desired: &Desired,
+        observed: &mut Observed,
+        change: Change,
+    ) -> Result<(), Verdict> {
+        let fields = change.fields;
+        assert!(!fields.is_empty(), "a PATCH of nothing");
+        let fault = self.fault();
+        self.admitted(fields)?;
+        self.meanwhile();
+        let _turn = self.turn(Subject::Secret {
+            vault_id: desired.target.vault_id.clone(),
+            secret_id: change.secret_id.clone(),
+        })?;
+        self.current()?;
+        if fault == Fault::Outdated {
+            return Err(Verdict::Outdated);
+        }
+        let sending = self.sending(desired, fields);
+        let (id, first) = (&change.secret_id, observed.confirmed.is_none());
+        self.world.lives[self.at].truth.about(id, first);
+        self.may_patch(desired, id, &sending);
+
+        let doubt = self.world.ledger.entry(&self.uid).uncertain;
+        self.world.ledger.sending(&self.uid, fields);
+        self.world.done.sent.push(fields);
+        self.under_way(id);
+        self.world.ledger.asked(&self.uid);
+        let refused = match fault {
+            Fault::Refused => Err(self.unavailable(fields)),
+            _ => self.authorised(fields),
+        };
+        refused.inspect_err(|_| self.world.ledger.answered(&self.uid, doubt))?;
+        if fault != Fault::LostBefore && !self.world.vault.store(id, sending.clone()) {
+            self.world.ledger.answered(&self.uid, doubt);
+            return Err(self.gone());
+        }
+        if fault != Fault::None {
+            self.world.lives[self.at].truth.doubt(fields);
+            return Err(self.unavailable(fields));
+        }
+        self.world.ledger.answered(&self.uid, doubt - fields);
+        let answer = self.world.vault.answer(id).expect("just stored");
+        let replaced = [&change.before.updated_at]
+            .into_iter()
+            .chain(&change.foreign_updated_at);
+        apply::bound(&self.world.ledger, &self.uid, &answer, replaced);
+        let sent = Sent {
+            leaves: change.leaves.clone(),
+            ..self.sent(desired, fields, id)
+        };
+        let confirmed = change.before.clone().after_patch(&answer, &sent);
+        self.certain(desired, fields, sending, &answer);
+        self.confirmed = Some(confirmed.clone());
+        observed.patched(fields, answer, confirmed);
+        Ok(())
+    }
+
+    fn create(
+        &mut self,
+        desired: &Desired,
+        observed: &mut Observed,
+        env_key: String,
+        allowed_domains: Vec<String>,
+    ) -> Result<(), Verdict> {
+        let fields = Fields::ALL;
+        assert_eq!(desired.allowed_domains.as_ref(), Some(&allowed_domains));
+        let fault = self.fault();
+        self.admitted(fields)?;
+        self.meanwhile();
+        let subject = Subject::EnvKey {
+            vault_id: desired.target.vault_id.clone(),
+            env_key: env_key.clone(),
+        };
+        let _turn = self.turn(subject.clone())?;
+        self.current()?;
+        let created = self.world.claims.created(&subject);
+        if created.is_some_and(|created| Some(created) >= self.looked) {
+            observed.remote = Remote::Unasked;
+            return Ok(());
+        }
+        if fault == Fault::Outdated {
+            return Err(Verdict::Outdated);
+        }
+        let sending = self.sending(desired, fields);
+        self.may_create(&env_key);
+        self.world.done.creations += 1;
+        self.under_way(&env_key);
+        self.world.ledger.asked(&self.uid);
+        self.authorised(fields)?;
+        if matches!(fault, Fault::Refused | Fault::LostBefore) {
+            return Err(self.unavailable(fields));
+        }
+        let Some(id) = self.world.vault.create(&env_key, sending.clone()) else {
+            let refusal = Refusal::new(Reason::Rejected, "…").retried(Retry::Backoff);
+            (self.world.ledger).creation_refused(&self.uid, refusal.clone());
+            observed.refused_creation = Some(refusal);
+            observed.remote = Remote::Unasked;
+            return Ok(());
+        };
+        self.say(format!("created {id}"));
+        if fault == Fault::LostAfter {
+            return Err(self.unavailable(fields));
+        }
+        self.world.ledger.answered(&self.uid, Fields::NONE);
+        let answer = self.world.vault.answer(&id).expect("just created");
+        apply::bound(&self.world.ledger, &self.uid, &answer, []);
+        let sent = self.sent(desired, fields, &id);
+        let confirmed = Confirmed::found(&answer, None).after_patch(&answer, &sent);
+        self.world.lives[self.at].truth.about(&id, true);
+        self.certain(desired, fields, sending, &answer);
+        self.confirmed = Some(confirmed.clone());
+        observed.patched(fields, answer, confirmed);
+        self.shown(desired, observed);
+        Ok(())
+    }
+
+    /// What a body with `fields` holds.
+    fn sending(&self, desired: &Desired, fields: Fields) -> Sending {
+        let value = match &desired.value {
+            Value::Read(value) if fields.value => Some(value.expose_secret().to_owned()),
+            other => {
+                assert!(!fields.value, "a value is to be sent, yet {other:?}");
+                None
+            }
+        };
+        let domains = desired.allowed_domains.clone();
+        let domains = domains.filter(|_| fields.allowed_domains);
+        assert_eq!(
+            domains.is_some(),
+            fields.allowed_domains,
+            "unmanaged domains are to be sent"
+        );
+        Sending { value, domains }
+    }
+
+    fn sent(&self, desired: &Desired, fields: Fields, id: &str) -> Sent {
+        let value_fingerprint = match &desired.value {
+            Value::Read(value) if fields.value => {
+                let print = observe::fingerprint(fingerprints(), &self.object, id, value);
+                Some(print)
+            }
+            _ => None,
+        };
+        let domains = desired.allowed_domains.clone();
+        Sent {
+            fields,
+            allowed_domains: domains.filter(|_| fields.allowed_domains),
+            value_fingerprint,
+            source_version: self.read.clone().filter(|_| fields.value),
+            at: whole_seconds(self.world.now()),
+            leaves: None,
+        }
+    }
+
+    fn certain(
+        &mut self,
+        desired: &Desired,
+        fields: Fields,
+        sending: Sending,
+        answer: &RemoteSecret,
+    ) {
+        let now = self.world.vault.get(&answer.id).expect("just stored");
+        let life = &mut self.world.lives[self.at];
+        life.truth.certain(fields, desired, sending, now);
+        life.had.insert(answer.id.clone());
+    }
+
+    pub(super) fn fault(&mut self) -> Fault {
+        self.course.faults.pop_front().unwrap_or(Fault::None)
+    }
+
+    /// What happens between the decision and the request.
+    pub(super) fn meanwhile(&mut self) {
+        if let Some(Some(event)) = self.course.meanwhile.pop_front() {
+            self.world.happen(&event);
+        }
+    }
+
+    /// What happens while a write to `what` is under way.
+    pub(super) fn under_way(&mut self, what: &str) {
+        let alone = self.world.in_flight.insert(what.to_owned());
+        assert!(alone, "two write to {what}: {:#?}", self.world.trace);
+        self.meanwhile();
+        self.world.in_flight.remove(what);
+    }
+
+    pub(super) fn turn(&self, subject: Subject) -> Result<Turn, Verdict> {
+        let key = ObjectRef::from_obj(&self.object);
+        (self.world.claims)
+            .begin(&key, subject)
+            .map_err(|_| Verdict::Waiting)
+    }
+
+    /// As in `pass`, right before something is sent.
+    fn current(&self) -> Result<(), Verdict> {
+        let life = &self.world.lives[self.at];
+        let same = life.cache.as_ref().is_some_and(|now| {
+            same_declaration(&self.object, now)
+                && now.metadata.deletion_timestamp.is_none()
+                && life.permitted
+                && !matches!(self.claim(), Claim::Lost { .. })
+        });
+        if same { Ok(()) } else { Err(Verdict::Outdated) }
+    }
+
+    /// Whether the gate of the object's key lets it through.
+    pub(super) fn admitted(&self, pending: Fields) -> Result<(), Verdict> {
+        if self.world.keys[connection_of(&self.object)].refused {
+            return Err(self.blocked(failure::unauthorized(), pending));
+        }
+        Ok(())
+    }
+
+    /// Whether the API takes the object's key.
+    pub(super) fn authorised(&mut self, pending: Fields) -> Result<(), Verdict> {
+        let key = &mut self.world.keys[connection_of(&self.object)];
+        key.refused |= key.revoked;
+        self.admitted(pending)
+    }
+
+    fn unless_in_sync(&self, requested: Fields, verdict: Verdict) -> Verdict {
+        let generation = self.object.metadata.generation;
+        status::unless_in_sync(self.previous, generation, requested, verdict)
+    }
+
+    pub(super) fn unavailable(&self, pending: Fields) -> Verdict {
+        let refusal = Refusal::new(Reason::ApiUnavailable, "…").retried(Retry::Backoff);
+        self.blocked(refusal, pending)
+    }
+
+    pub(super) fn blocked(&self, refusal: Refusal, pending: Fields) -> Verdict {
+        Verdict::Blocked {
+            refusal,
+            pending,
+            confirmed: self.confirmed.clone(),
+        }
+    }
+}
+
+fn brief(plan: &Plan) -> String {
+    match plan {
+        Plan::Look => "look".to_owned(),
+        Plan::ReadSource => "read source".to_owned(),
+        Plan::ReadRemote { secret_id } => format!("read {secret_id}"),
+        Plan::Patch(change) => format!(
+            "patch {} {:?}, leaves {:?}",
+            change.secret_id,
+            change.fields.names(),
+            change.leaves
+        ),
+        Plan::Report { drift, .. } => format!("report {drift:?}"),
+        Plan::Settled(confirmed) => format!(
+            "settled {} {} {:?}",
+            confirmed.secret_id, confirmed.updated_at, confirmed.allowed_domains
+        ),
+        Plan::Refuse(refusal) => format!("refuse {}", refusal.message),
+        Plan::Hold => format!("set {FINALIZER}"),
+        Plan::Create { env_key, .. } => format!("create {env_key}"),
+    }
+}

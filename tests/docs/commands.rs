@@ -1,0 +1,155 @@
+//! The commands of docs/lifecycle.md, as they stand there.
+
+use std::{env, process::Command};
+
+use super::{document, section, support::*};
+
+/// The command in the block after `text` in that document, for an object of the world.
+fn command(world: &World, name: &str, text: &str) -> String {
+    let lifecycle = document("docs/lifecycle.md");
+    assert_eq!(lifecycle.matches(text).count(), 1, "{text}");
+    let rest = lifecycle.split(text).nth(1).expect("it is there");
+    let block = rest.split("```sh\n").nth(1).expect("a block after it");
+    let command = block.split("```").next().expect("its end");
+    command
+        .replace("NAMESPACE", &world.namespace)
+        .replace("NAME", name)
+        .replace("vaultsecret-system", &world.system)
+}
+
+/// Runs `command` in a shell that finds kubectl; what it prints.
+async fn shell(world: &World, command: &str) -> String {
+    let kubectl = world.cluster.kubectl_program();
+    let folder = kubectl.parent().expect("a folder").display().to_string();
+    let path = format!("{folder}:{}", env::var("PATH").unwrap_or_default());
+    let mut shell = Command::new("bash");
+    shell
+        .args(["-euo", "pipefail", "-c", command])
+        .env("PATH", path)
+        .env("KUBECONFIG", world.cluster.kubeconfig());
+    let output = tokio::task::spawn_blocking(move || shell.output().expect("bash"));
+    let output = output.await.expect("it does not panic");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command}\n{said}{complaint}");
+    said
+}
+
+/// Creates an object whose secret is deleted with it, in sync.
+async fn doomed(world: &World, name: &str) -> String {
+    let env_key = name.to_uppercase();
+    let id = world.remote(&env_key, "old", &["api.example.com"]);
+    let object = world.vault_secret(name).env_key(&env_key);
+    world
+        .create(object.value_from("source", "key").delete_remote())
+        .await;
+    world.synced(name).await;
+    id
+}
+
+async fn world(setup: Setup) -> World {
+    let world = setup.alone().without_barrier().start().await;
+    world.create_secret("source", &[("key", "value")]).await;
+    world
+}
+
+#[tokio::test]
+async fn what_frees_an_object_that_is_being_deleted() {
+    let mut world = world(Setup::new()).await;
+    let blocked = doomed(&world, "blocked").await;
+    let orphan = doomed(&world, "orphan").await;
+    world.sim.revoke_key(world.sim.api_key());
+    world.delete("blocked").await;
+    world.reason("blocked", "DeletionBlocked").await;
+
+    let told = shell(&world, &command(&world, "", "### What is in the way")).await;
+    let said = format!(
+        "{}/blocked vault={} secret={blocked} key=BLOCKED: The secret",
+        world.namespace, world.vault
+    );
+    assert!(told.starts_with(&said), "{told}");
+    assert_eq!(told.lines().count(), 1, "{told}");
+    shell(
+        &world,
+        &command(&world, "blocked", "and leave its secret in the vault.**"),
+    )
+    .await;
+    world.gone("blocked").await;
+    assert!(world.sim.secret(&blocked).is_some());
+
+    world.operator.stop().await;
+    world.delete("orphan").await;
+    assert!(world.get("orphan").await.metadata.finalizers.is_some());
+    shell(
+        &world,
+        &command(&world, "orphan", "No operator runs, or it can't reach"),
+    )
+    .await;
+    world.gone("orphan").await;
+    assert!(world.sim.secret(&orphan).is_some());
+}
+
+#[tokio::test]
+async fn what_goes_before_an_uninstallation() {
+    let mut world = world(Setup::new()).await;
+    for name in ["one", "two"] {
+        doomed(&world, name).await;
+    }
+    let finalizers = command(&world, "", "This shows what still has a finalizer:");
+    // Other worlds left some, too.
+    let ours = || async {
+        let all = shell(&world, &finalizers).await;
+        all.matches(&format!("{}/", world.namespace)).count()
+    };
+    assert_eq!(ours().await, 2);
+    let retain = command(&world, "", "or let everything stay:");
+    shell(&world, &retain).await;
+    eventually("no finalizer is left", SOON, || async {
+        (ours().await == 0).then_some(())
+    })
+    .await;
+    world.operator.stop().await;
+
+    // The operator is gone, and somebody still said `Delete`.
+    for name in ["one", "two"] {
+        let held = json!({
+            "metadata": {"finalizers": ["nairi.ai/remote-secret"]},
+            "spec": {"deletionPolicy": "Delete"},
+        });
+        world.edit(name, held).await;
+        world.delete(name).await;
+    }
+    let lifecycle = document("docs/lifecycle.md");
+    let uninstalling = section(&lifecycle, "### Uninstalling");
+    let instead = r#"-p '{"metadata":{"finalizers":null}}'"#;
+    assert!(uninstalling.contains(&format!("use the same loop with `{instead}`")));
+    let free = retain.replace(r#"-p '{"spec":{"deletionPolicy":"Retain"}}'"#, instead);
+    assert_ne!(free, retain);
+    shell(&world, &free).await;
+    world.gone("one").await;
+    world.gone("two").await;
+    assert_eq!(world.sim.secrets(&world.vault).len(), 2);
+}
+
+#[tokio::test]
+async fn the_others() {
+    let world = world(Setup::new().elects()).await;
+    doomed(&world, "token").await;
+    let mark = world.mark_now();
+    shell(&world, &command(&world, "token", "### A sync on request")).await;
+    let handled = |object: &vaultsecret_operator::api::VaultSecret| {
+        let status = object.status.as_ref();
+        status.is_some_and(|status| status.last_handled_sync_request.is_some())
+    };
+    world.until("token", "handled", handled).await;
+    let sent = world.requests().since(mark.sim).writes();
+    assert_eq!(sent.len(), 1, "{sent:#?}");
+
+    assert_eq!(
+        shell(&world, &command(&world, "", "### A dry run")).await,
+        ""
+    );
+    let holder = command(&world, "", "its `vaultsecret_leader` is 0.");
+    let holder = shell(&world, &holder).await;
+    assert!(holder.starts_with("first_"), "{holder}");
+}
