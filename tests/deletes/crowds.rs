@@ -1,15 +1,18 @@
 //! A whole namespace deleted at once, with the connection and the key in it; and the CustomResourceDefinitions.
 
 use k8s_openapi::api::core::v1::Namespace;
-use kube::{Api, api::DeleteParams};
+use kube::{
+    Api,
+    api::{DeleteParams, ListParams},
+};
 use nairi_sim::Stored;
 
 use super::*;
 
 const MANY: usize = 20;
 
-/// How soon a namespace goes, on a busy machine.
-const NAMESPACE: Duration = Duration::from_mins(1);
+/// How soon a namespace goes: Kubernetes looks again after some seconds, and after more the next time.
+const NAMESPACE: Duration = Duration::from_mins(3);
 
 fn name(n: usize) -> String {
     format!("many-{n:02}")
@@ -42,7 +45,13 @@ async fn delete_namespace(world: &World) {
     deleted.expect("it exists");
 }
 
+/// Waits until nothing of ours holds the namespace up, and it is gone.
 async fn namespace_gone(world: &World) {
+    eventually("the objects go", SOON, || async {
+        let left = world.vault_secrets().list(&ListParams::default()).await;
+        left.expect("an answer").items.is_empty().then_some(())
+    })
+    .await;
     let api: Api<Namespace> = Api::all(world.client.clone());
     eventually("the namespace goes", NAMESPACE, || async {
         let found = api.get_opt(&world.namespace).await.expect("an answer");
