@@ -123,7 +123,7 @@ impl<'a> Run<'a> {
             match plan {
                 Plan::Settled(confirmed) => {
                     let had = &mut self.world.lives[self.at].had;
-                    had.insert(confirmed.secret_id.clone());
+                    had.insert((self.uid.clone(), confirmed.secret_id.clone()));
                     return Ok(Verdict::Synced(self.settle(confirmed)));
                 }
                 Plan::Report {
@@ -450,7 +450,7 @@ impl<'a> Run<'a> {
         let now = self.world.vault.get(&answer.id).expect("just stored");
         let life = &mut self.world.lives[self.at];
         life.truth.certain(fields, desired, sending, now);
-        life.had.insert(answer.id.clone());
+        life.had.insert((self.uid.clone(), answer.id.clone()));
     }
 
     pub(super) fn fault(&mut self) -> Fault {

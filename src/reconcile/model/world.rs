@@ -72,8 +72,8 @@ pub(super) struct Life {
     /// Whether a pass is under way.
     pub(super) running: bool,
     pub(super) truth: Truth,
-    /// The secrets that answered a PATCH or POST for it.
-    pub(super) had: BTreeSet<String>,
+    /// Who had which secret: by uid, whatever name it goes by now.
+    pub(super) had: BTreeSet<(String, String)>,
     /// The secret that was shown to it last as it is declared now.
     pub(super) shown: Option<String>,
 }
@@ -264,7 +264,7 @@ impl World {
         object.metadata.resource_version = Some(self.next_version());
         self.lives[at].server = Some(object);
         self.lives[at].truth = Truth::default();
-        (self.lives[at].had, self.lives[at].shown) = (BTreeSet::new(), None);
+        self.lives[at].shown = None;
     }
 
     /// Somebody deletes the object: it goes once nothing of ours keeps it.
