@@ -96,12 +96,10 @@ pub fn names_the_same(
     status: &VaultSecretStatus,
 ) -> bool {
     let spec = &other.spec;
-    let by_key = || spec.env_key.is_some() && spec.env_key == status.env_key;
+    let named = |named: &Option<String>, it: &Option<String>| named.is_none() || named == it;
     other.metadata.deletion_timestamp.is_none()
         && other.metadata.uid != object.metadata.uid
         && spec.vault_id == object.spec.vault_id
-        && match &spec.secret_id {
-            Some(id) => Some(id) == status.secret_id.as_ref(),
-            None => by_key(),
-        }
+        && named(&spec.secret_id, &status.secret_id)
+        && named(&spec.env_key, &status.env_key)
 }

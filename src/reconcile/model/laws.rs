@@ -124,7 +124,8 @@ impl Run<'_> {
             "deletes what is to stay",
         );
         let life = &self.world.lives[self.at];
-        self.must(life.had.contains(id), "deletes what it never had");
+        let had = (life.had).contains(&(self.uid.clone(), id.to_owned()));
+        self.must(had, "deletes what it never had");
         self.must(
             self.claimants(id).next().is_none(),
             "deletes what another has a claim on",

@@ -123,7 +123,7 @@ impl<'a> Run<'a> {
             match plan {
                 Plan::Settled(confirmed) => {
                     let had = &mut self.world.lives[self.at].had;
-                    had.insert(confirmed.secret_id.clone());
+                    had.insert((self.uid.clone(), confirmed.secret_id.clone()));
                     return Ok(Verdict::Synced(self.settle(confirmed)));
                 }
                 Plan::Report {
@@ -322,6 +322,9 @@ impl<'a> Run<'a> {
             self.world.ledger.answered(&self.uid, doubt);
             return Err(self.gone());
         }
+        if fault != Fault::LostBefore {
+            self.world.writers.insert(id.clone(), self.uid.clone());
+        }
         if fault != Fault::None {
             self.world.lives[self.at].truth.doubt(fields);
             return Err(self.unavailable(fields));
@@ -386,6 +389,7 @@ impl<'a> Run<'a> {
             return Ok(());
         };
         self.say(format!("created {id}"));
+        self.world.writers.insert(id.clone(), self.uid.clone());
         if fault == Fault::LostAfter {
             return Err(self.unavailable(fields));
         }
@@ -450,7 +454,7 @@ impl<'a> Run<'a> {
         let now = self.world.vault.get(&answer.id).expect("just stored");
         let life = &mut self.world.lives[self.at];
         life.truth.certain(fields, desired, sending, now);
-        life.had.insert(answer.id.clone());
+        life.had.insert((self.uid.clone(), answer.id.clone()));
     }
 
     pub(super) fn fault(&mut self) -> Fault {

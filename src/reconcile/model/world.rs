@@ -72,8 +72,8 @@ pub(super) struct Life {
     /// Whether a pass is under way.
     pub(super) running: bool,
     pub(super) truth: Truth,
-    /// The secrets that answered a PATCH or POST for it.
-    pub(super) had: BTreeSet<String>,
+    /// Who had which secret: by uid, whatever name it goes by now.
+    pub(super) had: BTreeSet<(String, String)>,
     /// The secret that was shown to it last as it is declared now.
     pub(super) shown: Option<String>,
 }
@@ -113,6 +113,8 @@ pub(super) struct World {
     listing: Option<(Instant, Vec<RemoteSecret>)>,
     /// Environment keys that others may have given to a secret at any time.
     pub(super) foreign_keys: BTreeSet<String>,
+    /// Whose write each secret took last, by its id and the writer's uid.
+    pub(super) writers: BTreeMap<String, String>,
     /// What is being written to just now, by its id or environment key.
     pub(super) in_flight: BTreeSet<String>,
     versions: u64,
@@ -192,6 +194,7 @@ impl World {
             keys: [ApiKey::default(); 2],
             listing: None,
             foreign_keys: BTreeSet::new(),
+            writers: BTreeMap::new(),
             in_flight: BTreeSet::new(),
             versions: 0,
             born: 0,
@@ -264,7 +267,7 @@ impl World {
         object.metadata.resource_version = Some(self.next_version());
         self.lives[at].server = Some(object);
         self.lives[at].truth = Truth::default();
-        (self.lives[at].had, self.lives[at].shown) = (BTreeSet::new(), None);
+        self.lives[at].shown = None;
     }
 
     /// Somebody deletes the object: it goes once nothing of ours keeps it.
