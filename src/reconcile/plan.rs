@@ -498,28 +498,34 @@ pub(super) fn not_found(target: &Target, remote: &Remote) -> Refusal {
         env_key,
     } = target;
     let env_key = env_key.as_deref().unwrap_or_default();
-    match (remote, secret_id) {
-        (Remote::Ambiguous(count), _) => Refusal::new(
+    let (reason, message) = match (remote, secret_id) {
+        (Remote::Ambiguous(count), _) => (
             Reason::AmbiguousEnvKey,
-            format!("Vault {vault_id} has {count} secrets with the key {env_key}: set spec.secretId to the one you mean."),
-        )
-        // Whoever is bound to one of them goes by its id: what was bound here is gone.
-        .unbound(),
-        (Remote::Mismatch(actual), Some(id)) => Refusal::new(
-            Reason::EnvKeyMismatch,
-            format!("Secret {id} in vault {vault_id} has the key {actual}, not {env_key}: correct spec.envKey or spec.secretId."),
+            format!(
+                "Vault {vault_id} has {count} secrets with the key {env_key}: set spec.secretId to the one you mean."
+            ),
         ),
-        (_, Some(id)) => Refusal::new(
+        (Remote::Mismatch(actual), Some(id)) => (
+            Reason::EnvKeyMismatch,
+            format!(
+                "Secret {id} in vault {vault_id} has the key {actual}, not {env_key}: correct spec.envKey or spec.secretId."
+            ),
+        ),
+        (_, Some(id)) => (
             Reason::RemoteNotFound,
-            format!("Vault {vault_id} has no secret {id}: correct spec.secretId, or create the secret in Nairi."),
-        )
-        .unbound(),
-        (_, None) => Refusal::new(
+            format!(
+                "Vault {vault_id} has no secret {id}: correct spec.secretId, or create the secret in Nairi."
+            ),
+        ),
+        (_, None) => (
             Reason::RemoteNotFound,
-            format!("Vault {vault_id} has no secret with the key {env_key}: correct spec.envKey, or create the secret in Nairi."),
-        )
-        .unbound(),
-    }
+            format!(
+                "Vault {vault_id} has no secret with the key {env_key}: correct spec.envKey, or create the secret in Nairi."
+            ),
+        ),
+    };
+    // What the object was bound to before is gone, or is not what it names now.
+    Refusal::new(reason, message).unbound()
 }
 
 #[cfg(test)]

@@ -44,7 +44,7 @@ pub(super) enum Event {
 }
 
 /// What an object declares at first.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct First {
     target: u8,
     connection: usize,

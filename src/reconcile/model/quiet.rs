@@ -379,7 +379,7 @@ fn a_restart_with_nothing_changed_asks_nothing() {
     }
 }
 
-fn plain() -> Switches {
+pub(super) fn plain() -> Switches {
     Switches {
         equal_value_is_change: false,
         folds: false,

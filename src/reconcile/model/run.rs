@@ -322,6 +322,9 @@ impl<'a> Run<'a> {
             self.world.ledger.answered(&self.uid, doubt);
             return Err(self.gone());
         }
+        if fault != Fault::LostBefore {
+            self.world.writers.insert(id.clone(), self.uid.clone());
+        }
         if fault != Fault::None {
             self.world.lives[self.at].truth.doubt(fields);
             return Err(self.unavailable(fields));
@@ -386,6 +389,7 @@ impl<'a> Run<'a> {
             return Ok(());
         };
         self.say(format!("created {id}"));
+        self.world.writers.insert(id.clone(), self.uid.clone());
         if fault == Fault::LostAfter {
             return Err(self.unavailable(fields));
         }

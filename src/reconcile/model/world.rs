@@ -113,6 +113,8 @@ pub(super) struct World {
     listing: Option<(Instant, Vec<RemoteSecret>)>,
     /// Environment keys that others may have given to a secret at any time.
     pub(super) foreign_keys: BTreeSet<String>,
+    /// Whose write each secret took last, by its id and the writer's uid.
+    pub(super) writers: BTreeMap<String, String>,
     /// What is being written to just now, by its id or environment key.
     pub(super) in_flight: BTreeSet<String>,
     versions: u64,
@@ -192,6 +194,7 @@ impl World {
             keys: [ApiKey::default(); 2],
             listing: None,
             foreign_keys: BTreeSet::new(),
+            writers: BTreeMap::new(),
             in_flight: BTreeSet::new(),
             versions: 0,
             born: 0,

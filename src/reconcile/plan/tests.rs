@@ -250,26 +250,20 @@ fn what_cannot_be_found_is_refused_until_a_list_shows_otherwise() {
     let mut by_id = desired(read(), None, DriftPolicy::Correct);
     by_id.target.secret_id = Some("sec_1".into());
     let cases = [
-        (&by_key, Remote::Absent, Reason::RemoteNotFound, true),
-        (&by_id, Remote::Absent, Reason::RemoteNotFound, true),
-        (
-            &by_key,
-            Remote::Ambiguous(2),
-            Reason::AmbiguousEnvKey,
-            false,
-        ),
+        (&by_key, Remote::Absent, Reason::RemoteNotFound),
+        (&by_id, Remote::Absent, Reason::RemoteNotFound),
+        (&by_key, Remote::Ambiguous(2), Reason::AmbiguousEnvKey),
         (
             &by_id,
             Remote::Mismatch("OTHER".into()),
             Reason::EnvKeyMismatch,
-            false,
         ),
     ];
-    for (desired, remote, reason, unbind) in cases {
+    for (desired, remote, reason) in cases {
         let Plan::Refuse(refusal) = decide(desired, &observed(None, remote)) else {
             panic!("{reason} expected");
         };
-        assert_eq!((refusal.reason, refusal.unbind), (reason, unbind));
+        assert_eq!((refusal.reason, refusal.unbind), (reason, true));
         assert_eq!(refusal.retry, Retry::OnChange);
         assert!(refusal.message.contains("vlt_1"), "{}", refusal.message);
     }
