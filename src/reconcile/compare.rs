@@ -69,8 +69,8 @@ pub fn compare(
     let idle = object.spec.suspend || object.metadata.deletion_timestamp.is_some();
     let answered_since = entry.asked.is_some_and(|asked| asked > list.began);
     // What our own lost PATCH may have changed is sent again anyway.
-    let lost = entry.uncertain & managed(object);
-    if idle || answered_since || !lost.is_empty() {
+    let unsure = entry.uncertain & managed(object);
+    if idle || answered_since || !unsure.is_empty() {
         return None;
     }
     let target = Target::of(&object.spec);
@@ -93,7 +93,7 @@ pub fn compare(
                 && (creates || !says(status, &plan::not_found(&target, missing)))
         }
     };
-    news.then(|| Hint {
+    news.then_some(Hint {
         remote,
         began: list.began,
         generation: object.metadata.generation,

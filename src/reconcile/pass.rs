@@ -35,6 +35,9 @@ use crate::{
 /// More steps than any object needs: look, read, ask, patch, and patch what the answer showed.
 pub(super) const MOST_STEPS: usize = 10;
 
+const KEEPS_CHANGING: &str =
+    "The secret in Nairi keeps changing while it is being written. It is tried again.";
+
 /// One pass along the straight line.
 pub(super) struct Pass<'a> {
     pub(super) ctx: &'a Context,
@@ -157,10 +160,8 @@ impl Pass<'_> {
                 }
             }
         }
-        let message =
-            "The secret in Nairi keeps changing while it is being written. It is tried again.";
         Err(self.blocked(
-            Refusal::new(Reason::ApiUnavailable, message).retried(Retry::Backoff),
+            Refusal::new(Reason::ApiUnavailable, KEEPS_CHANGING).retried(Retry::Backoff),
             Fields::NONE,
         ))
     }

@@ -178,8 +178,8 @@ impl<'a> Run<'a> {
                 Plan::Create {
                     env_key,
                     allowed_domains,
-                } => self.create(&desired, &mut observed, env_key, allowed_domains)?,
-                Plan::Patch(change) => self.patch(&desired, &mut observed, change)?,
+                } => self.create(&desired, &mut observed, &env_key, &allowed_domains)?,
+                Plan::Patch(change) => self.patch(&desired, &mut observed, &change)?,
             }
         }
         panic!("no end after {MOST_STEPS} steps: {:#?}", self.world.trace);
@@ -288,7 +288,7 @@ impl<'a> Run<'a> {
         &mut self,
         desired: &Desired,
         observed: &mut Observed,
-        change: Change,
+        change: &Change,
     ) -> Result<(), Verdict> {
         let fields = change.fields;
         assert!(!fields.is_empty(), "a PATCH of nothing");
@@ -303,7 +303,7 @@ impl<'a> Run<'a> {
         if fault == Fault::Outdated {
             return Err(Verdict::Outdated);
         }
-        let sending = self.sending(desired, fields);
+        let sending = Self::sending(desired, fields);
         let (id, first) = (&change.secret_id, observed.confirmed.is_none());
         self.world.lives[self.at].truth.about(id, first);
         self.may_patch(desired, id, &sending);
@@ -350,17 +350,17 @@ impl<'a> Run<'a> {
         &mut self,
         desired: &Desired,
         observed: &mut Observed,
-        env_key: String,
-        allowed_domains: Vec<String>,
+        env_key: &str,
+        allowed_domains: &Vec<String>,
     ) -> Result<(), Verdict> {
         let fields = Fields::ALL;
-        assert_eq!(desired.allowed_domains.as_ref(), Some(&allowed_domains));
+        assert_eq!(desired.allowed_domains.as_ref(), Some(allowed_domains));
         let fault = self.fault();
         self.admitted(fields)?;
         self.meanwhile();
         let subject = Subject::EnvKey {
             vault_id: desired.target.vault_id.clone(),
-            env_key: env_key.clone(),
+            env_key: env_key.to_owned(),
         };
         let _turn = self.turn(subject.clone())?;
         self.current()?;
@@ -372,16 +372,16 @@ impl<'a> Run<'a> {
         if fault == Fault::Outdated {
             return Err(Verdict::Outdated);
         }
-        let sending = self.sending(desired, fields);
-        self.may_create(&env_key);
+        let sending = Self::sending(desired, fields);
+        self.may_create(env_key);
         self.world.done.creations += 1;
-        self.under_way(&env_key);
+        self.under_way(env_key);
         self.world.ledger.asked(&self.uid);
         self.authorised(fields)?;
         if matches!(fault, Fault::Refused | Fault::LostBefore) {
             return Err(self.unavailable(fields));
         }
-        let Some(id) = self.world.vault.create(&env_key, sending.clone()) else {
+        let Some(id) = self.world.vault.create(env_key, sending.clone()) else {
             let refusal = Refusal::new(Reason::Rejected, "…").retried(Retry::Backoff);
             (self.world.ledger).refused_creation(&self.uid, Some(refusal.clone()));
             observed.refused_creation = Some(refusal);
@@ -407,7 +407,7 @@ impl<'a> Run<'a> {
     }
 
     /// What a body with `fields` holds.
-    fn sending(&self, desired: &Desired, fields: Fields) -> Sending {
+    fn sending(desired: &Desired, fields: Fields) -> Sending {
         let value = match &desired.value {
             Value::Read(value) if fields.value => Some(value.expose_secret().to_owned()),
             other => {

@@ -396,12 +396,11 @@ impl World {
             revoked,
             refused: false,
         };
-        let uses = |life: &Life| {
-            let uses = |object| connection_of(object) == key;
-            life.cache.as_ref().is_some_and(uses)
-        };
-        let users = (0..self.lives.len()).filter(|at| uses(&self.lives[*at]));
-        self.woken.extend(users);
+        for (at, life) in self.lives.iter().enumerate() {
+            if (life.cache.as_ref()).is_some_and(|object| connection_of(object) == key) {
+                self.woken.insert(at);
+            }
+        }
     }
 
     // The process.

@@ -250,20 +250,19 @@ impl Pass<'_> {
         }
         let (vault, secret) = (&self.object.spec.vault_id, &status.secret_id);
         let (namespace, name) = (self.object.namespace(), self.object.name_any());
-        match (why.leftover(), secret) {
-            (Some(cause), Some(secret)) => {
-                let env_key = status.env_key.as_deref().unwrap_or_default();
-                warn!(
-                    namespace,
-                    name, vault, secret, env_key, cause, "released; the secret stays in Nairi"
-                );
-                self.ctx.metrics.released();
-                let note = format!(
-                    "Released without deleting the secret {env_key} ({secret}) in vault {vault}: {cause}. Delete it in Nairi if it is not needed any more."
-                );
-                self.tell(EventType::Warning, "Released", &note).await;
-            }
-            _ => info!(namespace, name, vault, secret, ?why, "released"),
+        if let (Some(cause), Some(secret)) = (why.leftover(), secret) {
+            let env_key = status.env_key.as_deref().unwrap_or_default();
+            warn!(
+                namespace,
+                name, vault, secret, env_key, cause, "released; the secret stays in Nairi"
+            );
+            self.ctx.metrics.released();
+            let note = format!(
+                "Released without deleting the secret {env_key} ({secret}) in vault {vault}: {cause}. Delete it in Nairi if it is not needed any more."
+            );
+            self.tell(EventType::Warning, "Released", &note).await;
+        } else {
+            info!(namespace, name, vault, secret, ?why, "released");
         }
         Ok(Verdict::Released)
     }

@@ -181,7 +181,7 @@ pub fn parting(parting: &Parting) -> Farewell {
         (Key::Unchecked, _) => Farewell::AwaitCheck,
         (key, true) => Farewell::AwaitKey(key, None),
         (_, false) if keyless >= grace => Farewell::Release(Why::NoKey),
-        (key, false) => Farewell::AwaitKey(key, Some(*grace - *keyless)),
+        (key, false) => Farewell::AwaitKey(key, Some(grace.saturating_sub(*keyless))),
     }
 }
 

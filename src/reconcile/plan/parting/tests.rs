@@ -28,7 +28,8 @@ fn each_rule_alone() {
         secret_id: "sec_1".to_owned(),
     };
     assert_eq!(parting(&bound()), delete);
-    let cases: [(fn(&mut Parting), Farewell); 12] = [
+    type Case = (fn(&mut Parting), Farewell);
+    let cases: [Case; 12] = [
         (
             |p| p.policy = DeletionPolicy::Retain,
             Farewell::Release(Why::Retained),
