@@ -6,8 +6,9 @@ use kube::ResourceExt as _;
 
 use super::{
     events::Event,
+    objects::Unwritten,
     run::Run,
-    world::{Fault, StatusFault, Unwritten, World},
+    world::{Fault, StatusFault, World},
 };
 use crate::{
     api::{VaultSecret, VaultSecretStatus},

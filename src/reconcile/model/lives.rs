@@ -20,7 +20,7 @@ use crate::{
 const MOST_PASSES: usize = 60;
 
 fn live(switches: Switches, there: [bool; 2], history: &[Event]) -> World {
-    let env_keys = KEYS.iter().zip(there).filter(|(_, there)| **there);
+    let env_keys = KEYS.iter().zip(there).filter(|(_, there)| *there);
     let env_keys: Vec<_> = env_keys.map(|(env_key, _)| *env_key).collect();
     let mut world = World::new(switches, PLACES, &env_keys);
     for event in history {

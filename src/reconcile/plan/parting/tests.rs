@@ -22,13 +22,15 @@ fn lost() -> Claim {
     Claim::Lost { to: None }
 }
 
+/// What is so, and what follows.
+type Case = (fn(&mut Parting), Farewell);
+
 #[test]
 fn each_rule_alone() {
     let delete = Farewell::Delete {
         secret_id: "sec_1".to_owned(),
     };
     assert_eq!(parting(&bound()), delete);
-    type Case = (fn(&mut Parting), Farewell);
     let cases: [Case; 12] = [
         (
             |p| p.policy = DeletionPolicy::Retain,
