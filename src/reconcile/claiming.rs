@@ -1,12 +1,13 @@
 //! What an object may claim by what it declares and by what the API has shown, and whose claim counts. Pure.
 
 use crate::{
-    api::{CreationPolicy, VaultSecret, VaultSecretStatus},
+    api::{CreationPolicy, Reason, VaultSecret, VaultSecretStatus},
     claims::{Claims, Subject},
     reconcile::{
         desired::{Desired, Target},
         finalizer,
         plan::{Observed, Remote},
+        status::ready_reason,
     },
 };
 
@@ -86,6 +87,37 @@ pub fn creation(desired: &Desired) -> Option<Subject> {
 #[must_use]
 pub fn stays(object: &VaultSecret) -> bool {
     object.metadata.deletion_timestamp.is_none() || finalizer::is_set(object)
+}
+
+/// The remote secret of `object`, as what is claimed.
+#[must_use]
+pub fn secret(object: &VaultSecret, secret_id: &str) -> Subject {
+    Subject::Secret {
+        vault_id: object.spec.vault_id.clone(),
+        secret_id: secret_id.to_owned(),
+    }
+}
+
+/// The `status` of an object that leaves, with the secret that is its own by now. What is `gone` is nobody's. One that
+/// waited behind an older claimant, which left the secret to it, was only not bound so far.
+#[must_use]
+pub fn inherited(
+    object: &VaultSecret,
+    status: &VaultSecretStatus,
+    gone: bool,
+    claims: Option<Subject>,
+) -> VaultSecretStatus {
+    let mut status = status.clone();
+    if gone {
+        status.secret_id = None;
+    } else if ready_reason(&status) == Some(Reason::Conflict)
+        && status.secret_id.is_none()
+        && let Some(Subject::Secret { secret_id, .. }) = claims
+    {
+        status.secret_id = Some(secret_id);
+        status.env_key.clone_from(&object.spec.env_key);
+    }
+    status
 }
 
 /// Whether `other` is there to stay and names the secret that `object`, with this `status`, is bound to.

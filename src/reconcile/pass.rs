@@ -34,6 +34,9 @@ use crate::{
 /// More steps than any object needs: look, read, ask, patch, and patch what the answer showed.
 pub(super) const MOST_STEPS: usize = 10;
 
+const KEEPS_CHANGING: &str =
+    "The secret in Nairi keeps changing while it is being written. It is tried again.";
+
 /// One pass along the straight line.
 pub(super) struct Pass<'a> {
     pub(super) ctx: &'a Context,
@@ -150,10 +153,8 @@ impl Pass<'_> {
                 }
             }
         }
-        let message =
-            "The secret in Nairi keeps changing while it is being written. It is tried again.";
         Err(self.blocked(
-            Refusal::new(Reason::ApiUnavailable, message).retried(Retry::Backoff),
+            Refusal::new(Reason::ApiUnavailable, KEEPS_CHANGING).retried(Retry::Backoff),
             Fields::NONE,
         ))
     }
@@ -300,7 +301,7 @@ impl Pass<'_> {
     ) -> Result<(), Verdict> {
         let fields = change.fields;
         let credential = self.admitted(connection, fields)?;
-        let _turn = self.turn(self.secret(&change.secret_id))?;
+        let _turn = self.turn(claiming::secret(self.object, &change.secret_id))?;
         self.current()?;
         let value = match (&desired.value, &self.read) {
             (Value::Read(value), Some(version)) => {
@@ -337,7 +338,8 @@ impl Pass<'_> {
     fn gone(&self, credential: &Credential, secret_id: &str) -> Verdict {
         let ctx = self.ctx;
         (ctx.vaults).gone(credential, &self.object.spec.vault_id, secret_id);
-        ctx.claims.vanished(self.uid, &self.secret(secret_id));
+        ctx.claims
+            .vanished(self.uid, &claiming::secret(self.object, secret_id));
         let (named, again) = (Target::of(&self.object.spec), self.entry.unbound);
         let verdict = no_more(&ctx.ledger, self.uid, &named, again);
         if matches!(verdict, Verdict::Waiting) {

@@ -6,8 +6,9 @@ use kube::ResourceExt as _;
 
 use super::{
     events::Event,
+    objects::Unwritten,
     run::Run,
-    world::{Fault, StatusFault, Unwritten, World},
+    world::{Fault, StatusFault, World},
 };
 use crate::{
     api::{VaultSecret, VaultSecretStatus},
@@ -70,7 +71,10 @@ impl World {
             self.restart();
         } else {
             self.conclude(at, &object, &previous, &verdict, status_fault);
-            let now = self.lives[at].cache.as_ref().and_then(|now| now.uid());
+            let now = self.lives[at]
+                .cache
+                .as_ref()
+                .and_then(kube::ResourceExt::uid);
             if now.as_ref() != Some(&uid) {
                 self.ledger.forget(&uid);
             }
@@ -133,7 +137,7 @@ impl World {
         }
         self.ledger.remember(&uid, next, written);
         let cached = self.lives[at].cache.as_ref();
-        if let Some(version) = cached.and_then(|now| now.resource_version()) {
+        if let Some(version) = cached.and_then(kube::ResourceExt::resource_version) {
             self.ledger.cached(&uid, &version);
         }
     }

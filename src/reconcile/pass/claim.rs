@@ -41,14 +41,6 @@ impl Pass<'_> {
         claiming::by_what_was_shown(desired, observed).enter(&self.ctx.claims, self.object);
     }
 
-    /// A secret of the object's vault, as what is claimed.
-    pub(super) fn secret(&self, secret_id: &str) -> Subject {
-        Subject::Secret {
-            vault_id: self.object.spec.vault_id.clone(),
-            secret_id: secret_id.to_owned(),
-        }
-    }
-
     /// The right to send one write to `subject`.
     pub(super) fn turn(&self, subject: Subject) -> Result<Turn, Verdict> {
         self.ctx
