@@ -242,7 +242,7 @@ impl Pass<'_> {
         self.still_leaving()?;
         match apply::delete(self.ctx, self.request(credential), secret_id).await {
             Ok(()) => {
-                self.ctx.claims.vanished(self.uid, &subject);
+                self.vanished(credential, &subject);
                 self.ctx.ledger.unbound(self.uid, true);
                 Ok(Deleted::Yes)
             }
