@@ -142,14 +142,22 @@ impl Claims {
         self.wake(woken);
     }
 
-    /// The object with this uid was told by the API that `subject` is gone: nobody claims it any more.
-    pub fn vanished(&self, uid: &str, subject: &Subject) {
+    /// The object with this uid was told by the API that `subject` is gone: neither it nor those whom the API would
+    /// tell the same claim it any more.
+    pub fn vanished(&self, uid: &str, subject: &Subject, told: impl Fn(&Claimant) -> bool) {
         let mut woken = Vec::new();
         {
             let mut all = self.all.lock();
-            for (seniority, claimant) in all.by_subject.remove(subject).into_iter().flatten() {
-                all.by_object.remove(&seniority.uid);
-                if seniority.uid != uid {
+            let claimants = all.by_subject.get(subject).into_iter().flatten();
+            let claimants: Vec<_> = claimants
+                .map(|(seniority, claimant)| (seniority.uid.clone(), claimant.clone()))
+                .collect();
+            for (claimants_uid, claimant) in claimants {
+                let itself = claimants_uid == uid;
+                if itself || told(&claimant) {
+                    all.remove(&claimants_uid);
+                }
+                if !itself {
                     woken.push(claimant);
                 }
             }

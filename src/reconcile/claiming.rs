@@ -33,24 +33,50 @@ impl Stake {
     }
 }
 
-/// By what the watch shows: what is bound when it is first seen was shown to us before; what means another secret, or
-/// goes another way, has to be shown anew.
+/// Whether `now` is the object that `then` was, and means the same secret, by the same connection.
+#[must_use]
+pub fn means_the_same(then: &VaultSecret, now: &VaultSecret) -> bool {
+    let means = |object: &VaultSecret| Target::of(&object.spec);
+    then.metadata.uid == now.metadata.uid
+        && means(then) == means(now)
+        && then.spec.connection_ref == now.spec.connection_ref
+}
+
+/// Says in `status` through which connection the API has shown the secret that `object` is bound to, where it did: a
+/// process after this one goes by that. Otherwise it stays at the one that showed it before.
+pub fn say_by_which_connection(
+    object: &VaultSecret,
+    claimed: Option<&Subject>,
+    status: &mut VaultSecretStatus,
+) {
+    let bound = bound_to(&object.spec.vault_id, status);
+    if bound.is_some() && bound.as_ref() == claimed {
+        status.connection_ref = Some(object.spec.connection_ref.clone());
+    }
+}
+
+/// The secret of this vault that an object with this status is bound to.
+fn bound_to(vault_id: &str, status: &VaultSecretStatus) -> Option<Subject> {
+    Some(Subject::Secret {
+        vault_id: vault_id.to_owned(),
+        secret_id: status.secret_id.clone()?,
+    })
+}
+
+/// By what the watch shows: what is bound when it is first seen was shown to us before, through the connection that
+/// the status names; what means another secret, or goes another way, has to be shown anew.
 #[must_use]
 pub fn by_declaration(old: Option<&VaultSecret>, new: &VaultSecret) -> Stake {
-    let means =
-        |object: &VaultSecret| (Target::of(&object.spec), object.spec.connection_ref.clone());
     match old.filter(|old| old.metadata.uid == new.metadata.uid) {
-        Some(old) if means(old) == means(new) => Stake::AsBefore,
+        Some(old) if means_the_same(old, new) => Stake::AsBefore,
         Some(_) => Stake::Nothing,
         None => {
-            let status = new.status.as_ref();
-            let bound = status.and_then(|status| status.secret_id.clone());
-            bound.map_or(Stake::AsBefore, |secret_id| {
-                Stake::On(Subject::Secret {
-                    vault_id: new.spec.vault_id.clone(),
-                    secret_id,
-                })
-            })
+            let through = |status: &&VaultSecretStatus| {
+                status.connection_ref.as_ref() == Some(&new.spec.connection_ref)
+            };
+            let status = new.status.as_ref().filter(through);
+            let bound = status.and_then(|status| bound_to(&new.spec.vault_id, status));
+            bound.map_or(Stake::AsBefore, Stake::On)
         }
     }
 }
@@ -135,3 +161,6 @@ pub fn names_the_same(
         && named(&spec.secret_id, &status.secret_id)
         && named(&spec.env_key, &status.env_key)
 }
+
+#[cfg(test)]
+mod tests;

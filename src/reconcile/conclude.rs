@@ -17,7 +17,7 @@ use crate::{
     ledger::Ledger,
     reconcile::{
         apply::Note,
-        contention,
+        claiming, contention,
         record::Confirmed,
         status::{self, ready_reason},
         verdict::{Refusal, Retry, Verdict},
@@ -45,7 +45,7 @@ pub(super) async fn conclude(
     let now = Timestamp::now();
     let contended = contention::until(&ctx.ledger.entry(uid).corrections, previous, now);
     let until = contended.map(|until| Duration::try_from(until - now).unwrap_or_default());
-    let Some(next) = status::next(
+    let Some(mut next) = status::next(
         previous,
         object.metadata.generation,
         sync_request::of(object),
@@ -53,8 +53,10 @@ pub(super) async fn conclude(
         contended.is_some(),
         now,
     ) else {
+        publish_notes(ctx, object, notes).await;
         return next_action(&ctx.ledger, uid, verdict, until);
     };
+    claiming::say_by_which_connection(object, ctx.claims.subject(uid).as_ref(), &mut next);
     let written = write(ctx, object, uid, next).await;
     publish_notes(ctx, object, notes).await;
     match written {

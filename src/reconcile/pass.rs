@@ -338,8 +338,7 @@ impl Pass<'_> {
     fn gone(&self, credential: &Credential, secret_id: &str) -> Verdict {
         let ctx = self.ctx;
         (ctx.vaults).gone(credential, &self.object.spec.vault_id, secret_id);
-        ctx.claims
-            .vanished(self.uid, &claiming::secret(self.object, secret_id));
+        self.vanished(credential, &claiming::secret(self.object, secret_id));
         let (named, again) = (Target::of(&self.object.spec), self.entry.unbound);
         let verdict = no_more(&ctx.ledger, self.uid, &named, again);
         if matches!(verdict, Verdict::Waiting) {

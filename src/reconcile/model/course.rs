@@ -13,7 +13,7 @@ use super::{
 use crate::{
     api::{VaultSecret, VaultSecretStatus},
     reconcile::{
-        conclude, finalizer, status,
+        claiming, conclude, finalizer, status,
         verdict::{Retry, Verdict},
     },
     sync_request,
@@ -106,10 +106,11 @@ impl World {
         }
         let generation = object.metadata.generation;
         let asked = sync_request::of(object);
-        let Some(next) = status::next(previous, generation, asked, verdict, false, self.now())
+        let Some(mut next) = status::next(previous, generation, asked, verdict, false, self.now())
         else {
             return;
         };
+        claiming::say_by_which_connection(object, self.claims.subject(&uid).as_ref(), &mut next);
         let entry = self.ledger.entry(&uid);
         let cached = (self.lives[at].cache.as_ref())
             .filter(|cached| cached.metadata.uid == object.metadata.uid)

@@ -107,8 +107,11 @@ impl World {
         let Some(object) = &mut self.lives[at].server else {
             return;
         };
-        object.metadata.annotations = value
-            .map(|value| BTreeMap::from([(sync_request::ANNOTATION.into(), value.to_string())]));
+        // Each is a new value: what no status says was handled can't be told from what was before.
+        object.metadata.annotations = value.map(|value| {
+            let request = format!("{value} at {version}");
+            BTreeMap::from([(sync_request::ANNOTATION.into(), request)])
+        });
         object.metadata.resource_version = Some(version);
         let object = object.clone();
         let latest = self.entry(at).latest;

@@ -144,7 +144,7 @@ impl Run<'_> {
         if fault != Fault::None {
             return Err(self.unavailable(Fields::NONE));
         }
-        self.world.claims.vanished(&self.uid, &subject);
+        self.vanished(&subject);
         self.world.ledger.unbound(&self.uid, true);
         Ok(true)
     }

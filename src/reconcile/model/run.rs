@@ -8,7 +8,7 @@ use kube_runtime::reflector::ObjectRef;
 use super::{
     course::Course,
     objects::Unwritten,
-    world::{Fault, World, connection_of, fingerprints},
+    world::{Fault, World, connection_of, fingerprints, place},
 };
 use crate::{
     api::{DeletionPolicy, FINALIZER, Reason, VaultSecret, VaultSecretStatus},
@@ -270,9 +270,19 @@ impl<'a> Run<'a> {
         Ok(answer)
     }
 
+    /// To whoever has the same key the API would say the same.
+    pub(super) fn vanished(&self, subject: &Subject) {
+        let (world, key) = (&self.world, connection_of(&self.object));
+        let told = |other: &ObjectRef<VaultSecret>| {
+            let other = world.lives[place(other)].cache.as_ref();
+            other.is_some_and(|other| connection_of(other) == key)
+        };
+        world.claims.vanished(&self.uid, subject, told);
+    }
+
     pub(super) fn gone(&mut self, secret_id: &str) -> Verdict {
         let subject = claiming::secret(&self.object, secret_id);
-        self.world.claims.vanished(&self.uid, &subject);
+        self.vanished(&subject);
         self.world.lives[self.at].shown = None;
         let named = Target::of(&self.object.spec);
         let verdict = no_more(&self.world.ledger, &self.uid, &named, self.entry.unbound);

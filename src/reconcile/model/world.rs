@@ -448,6 +448,6 @@ impl World {
 }
 
 /// Whose name that is.
-fn place(object: &ObjectRef<VaultSecret>) -> usize {
+pub(super) fn place(object: &ObjectRef<VaultSecret>) -> usize {
     object.name.parse().expect("a number")
 }

@@ -43,10 +43,8 @@ impl Pass<'_> {
             Err(kube::Error::Api(answer)) if answer.is_conflict() => {
                 Err(Verdict::Unchecked(Retry::Every(AFTER_CONFLICT)))
             }
-            // It is gone, or it is being deleted and takes no finalizer any more.
-            Err(kube::Error::Api(answer)) if answer.code == 404 || answer.code == 422 => {
-                Err(Verdict::Outdated)
-            }
+            // It is gone.
+            Err(kube::Error::Api(answer)) if answer.is_not_found() => Err(Verdict::Outdated),
             Err(error) => {
                 let message = format!(
                     "The finalizer could not be changed: {}. It is tried again.",

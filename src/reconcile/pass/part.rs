@@ -220,13 +220,21 @@ impl Pass<'_> {
         credential: &Credential,
         secret_id: &str,
     ) -> Result<Deleted, Verdict> {
-        self.admit(credential, Fields::NONE)?;
+        if let Err(verdict) = self.admit(credential, Fields::NONE) {
+            // One that was refused just now: the grace begins here as well.
+            let refused = credential.gate.is_refused();
+            return if refused {
+                Ok(Deleted::KeyRefused)
+            } else {
+                Err(verdict)
+            };
+        }
         let subject = claiming::secret(self.object, secret_id);
         let _turn = self.turn(subject.clone())?;
         self.still_leaving()?;
         match apply::delete(self.ctx, self.request(credential), secret_id).await {
             Ok(()) => {
-                self.ctx.claims.vanished(self.uid, &subject);
+                self.vanished(credential, &subject);
                 self.ctx.ledger.unbound(self.uid, true);
                 Ok(Deleted::Yes)
             }
@@ -235,7 +243,7 @@ impl Pass<'_> {
                 let message = format!(
                     "Nairi refuses to delete the secret {secret_id}: {error}. It is tried again every hour; set deletionPolicy: Retain to leave the secret where it is."
                 );
-                let refusal = Refusal::new(Reason::DeletionBlocked, message);
+                let refusal = Refusal::new(Reason::Rejected, message);
                 let refusal = refusal.retried(self.failure(&error).retry);
                 Err(self.blocked(refusal, Fields::NONE))
             }
