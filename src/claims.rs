@@ -119,7 +119,7 @@ impl Claims {
             return;
         }
         let mut woken = all.remove(&seniority.uid);
-        woken.extend(all.others(&subject, &seniority));
+        woken.extend(all.younger(&subject, &seniority));
         all.by_subject
             .entry(subject.clone())
             .or_default()
@@ -190,7 +190,7 @@ impl Claims {
                 return;
             }
             let (subject, seniority) = (claim.subject.clone(), claim.seniority.clone());
-            all.others(&subject, &seniority)
+            all.younger(&subject, &seniority)
         };
         self.wake(woken);
     }
@@ -274,7 +274,7 @@ impl Drop for Turn {
 }
 
 impl All {
-    /// Takes the object's claim out; says who else had claimed the same.
+    /// Takes the object's claim out; says who waited behind it.
     fn remove(&mut self, uid: &str) -> Vec<Claimant> {
         let Some(claim) = self.by_object.remove(uid) else {
             return Vec::new();
@@ -287,20 +287,22 @@ impl All {
             self.by_subject.remove(&claim.subject);
             return Vec::new();
         }
-        claimants.values().cloned().collect()
+        self.younger(&claim.subject, &claim.seniority)
     }
 
     fn is_awaited(&self, uid: &str, counts: impl Fn(&Claimant) -> bool) -> bool {
         self.by_object.get(uid).is_some_and(|claim| {
-            let others = self.others(&claim.subject, &claim.seniority);
-            others.iter().any(counts)
+            let claimants = self.by_subject.get(&claim.subject).into_iter().flatten();
+            let mut others = claimants.filter(|(seniority, _)| **seniority != claim.seniority);
+            others.any(|(_, claimant)| counts(claimant))
         })
     }
 
-    fn others(&self, subject: &Subject, than: &Seniority) -> Vec<Claimant> {
+    /// Those whose standing depends on this claim.
+    fn younger(&self, subject: &Subject, than: &Seniority) -> Vec<Claimant> {
         let claimants = self.by_subject.get(subject).into_iter().flatten();
         claimants
-            .filter(|(seniority, _)| *seniority != than)
+            .filter(|(seniority, _)| *seniority > than)
             .map(|(_, claimant)| claimant.clone())
             .collect()
     }

@@ -26,9 +26,6 @@ use crate::{
     sync_request,
 };
 
-/// How soon a status write that met a newer object is tried again: the watch brings that object in a moment.
-pub(super) const AFTER_CONFLICT: Duration = Duration::from_millis(200);
-
 /// Over how long the objects are spread that wait for the same moment.
 const SPREAD: Duration = Duration::from_secs(1);
 
@@ -67,7 +64,7 @@ pub(super) async fn conclude(
                 return Action::await_change();
             }
             if conflict {
-                return Action::requeue(backoff::jittered(AFTER_CONFLICT));
+                return again(&ctx.ledger, uid, backoff::after_conflict);
             }
             warn!(
                 namespace = object.namespace(),
@@ -75,7 +72,7 @@ pub(super) async fn conclude(
                 error = brief(&error),
                 "could not write the status; trying again"
             );
-            Action::requeue(backoff::jittered(backoff::delay(ctx.ledger.failed(uid))))
+            again(&ctx.ledger, uid, backoff::delay)
         }
     }
 }
@@ -185,20 +182,28 @@ fn next_action(
         Verdict::Synced(_) | Verdict::Drifted { .. } | Verdict::Suspended => Retry::OnChange,
         Verdict::Blocked { refusal, .. } => refusal.retry,
     };
-    if retry == Retry::Backoff {
-        return Action::requeue(backoff::jittered(backoff::delay(ledger.failed(uid))));
+    match retry {
+        Retry::Backoff => return again(ledger, uid, backoff::delay),
+        Retry::AfterConflict => return again(ledger, uid, backoff::after_conflict),
+        Retry::OnChange | Retry::At(_) | Retry::Every(_) => {}
     }
     ledger.succeeded(uid);
     match retry {
-        Retry::OnChange | Retry::Backoff => contended.map_or_else(Action::await_change, |left| {
-            Action::requeue(left + backoff::jittered(SPREAD))
-        }),
+        Retry::OnChange | Retry::Backoff | Retry::AfterConflict => contended
+            .map_or_else(Action::await_change, |left| {
+                Action::requeue(left + backoff::jittered(SPREAD))
+            }),
         Retry::Every(about) => Action::requeue(backoff::jittered(about)),
         Retry::At(then) => {
             let wait = then.saturating_duration_since(Instant::now());
             Action::requeue(wait + backoff::jittered(SPREAD))
         }
     }
+}
+
+/// Counts a failure, and goes by how many there were in a row.
+fn again(ledger: &Ledger, uid: &str, delay: fn(u32) -> Duration) -> Action {
+    Action::requeue(backoff::jittered(delay(ledger.failed(uid))))
 }
 
 /// One event and one log line when `Ready` changes, and when somebody else is found to keep writing.

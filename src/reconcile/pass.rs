@@ -219,7 +219,12 @@ impl Pass<'_> {
             .map(|confirmed| confirmed.secret_id.as_str());
         self.looked = Instant::now();
         let created = claiming::creation(desired).and_then(|key| self.ctx.claims.created(&key));
-        let since = created.map_or(self.due, |created| created.max(self.due));
+        let mut since = created.map_or(self.due, |created| created.max(self.due));
+        if claiming::creation(desired).is_some() {
+            // Others may have created it while this object waited its turn.
+            let lately = self.looked.checked_sub(self.ctx.settings.reconcile_timeout);
+            since = lately.map_or(since, |lately| lately.max(since));
+        }
         match self.ctx.vaults.look(
             &credential,
             &mut self.permit,

@@ -113,7 +113,7 @@ impl Run<'_> {
             heir: parting::heir(
                 awaited,
                 heirs.map(|other| connection_of(other) == number),
-                leaving,
+                (world.ledger).leaving(&self.uid, world.instant()),
             ),
             key,
             keyless: (world.ledger).keyless(&self.uid, lacking, world.instant()),

@@ -16,7 +16,7 @@ use crate::{
     ledger::Entry,
     nairi::{RemoteSecret, same_instant},
     reconcile::{
-        claiming, conclude,
+        claiming,
         desired::{Desired, Target, Value},
         failure,
         fields::Fields,
@@ -236,9 +236,7 @@ impl<'a> Run<'a> {
                 }
                 Ok(())
             }
-            Err(Unwritten::Conflict) => {
-                Err(Verdict::Unchecked(Retry::Every(conclude::AFTER_CONFLICT)))
-            }
+            Err(Unwritten::Conflict) => Err(Verdict::Unchecked(Retry::AfterConflict)),
             Err(Unwritten::Gone) => Err(Verdict::Outdated),
         }
     }

@@ -4,7 +4,6 @@ use super::Pass;
 use crate::{
     api::{DeletionPolicy, Reason, VaultSecretStatus},
     reconcile::{
-        conclude::AFTER_CONFLICT,
         fields::Fields,
         finalizer,
         verdict::{Refusal, Retry, Verdict},
@@ -41,7 +40,7 @@ impl Pass<'_> {
                 Ok(())
             }
             Err(kube::Error::Api(answer)) if answer.is_conflict() => {
-                Err(Verdict::Unchecked(Retry::Every(AFTER_CONFLICT)))
+                Err(Verdict::Unchecked(Retry::AfterConflict))
             }
             // It is gone.
             Err(kube::Error::Api(answer)) if answer.is_not_found() => Err(Verdict::Outdated),

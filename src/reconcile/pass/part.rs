@@ -212,7 +212,8 @@ impl Pass<'_> {
                 _ => false,
             })
         });
-        parting::heir(awaited, same_keys, self.leaving_for())
+        let leaving = ctx.ledger.leaving(self.uid, Instant::now());
+        parting::heir(awaited, same_keys, leaving)
     }
 
     async fn delete(
