@@ -286,17 +286,15 @@ impl Process {
             queues,
             metrics: Arc::new(metrics),
         });
-        for watching in watches::watches(&ctx, writers) {
+        let (watching, filled) = watches::watches(&ctx, writers);
+        for watching in watching {
             parts.spawn(async move {
                 watching.await;
                 "a watch"
             });
         }
         parts.spawn(tick(Arc::clone(&ctx)));
-        if unless_ended(ending, stores.wait_until_ready())
-            .await
-            .is_none()
-        {
+        if unless_ended(ending, filled).await.is_none() {
             return Ok(());
         }
         parts.spawn(sweep::sweep(Arc::clone(&ctx), lists));

@@ -25,6 +25,7 @@ use kube_runtime::{
     watcher::{Config, watcher},
 };
 use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
 use tracing::warn;
 
 use self::{
@@ -41,9 +42,13 @@ use crate::{
     sync_request,
 };
 
-/// The watches of all kinds. They end with the process.
+/// The watches of all kinds, which end with the process; and a future that ends once all kinds were listed and everybody
+/// was told of what is there: no decision is made before.
 #[must_use]
-pub fn watches(ctx: &Arc<Context>, writers: Writers) -> Vec<BoxFuture<'static, ()>> {
+pub fn watches(
+    ctx: &Arc<Context>,
+    writers: Writers,
+) -> (Vec<BoxFuture<'static, ()>>, BoxFuture<'static, ()>) {
     let Writers {
         objects,
         secrets,
@@ -95,25 +100,44 @@ pub fn watches(ctx: &Arc<Context>, writers: Writers) -> Vec<BoxFuture<'static, (
         feed::events(watch.modify(prune_namespace))
     });
 
-    vec![
-        Box::pin(feed::feed(object_sources, objects, on(ctx, object_changed))),
-        Box::pin(feed::feed(secret_sources, secrets, on(ctx, secret_changed))),
+    // Each feed drops its sender when it is done.
+    let (unfilled, mut filled) = mpsc::channel(1);
+    let watches: Vec<BoxFuture<'static, ()>> = vec![
+        Box::pin(feed::feed(
+            object_sources,
+            objects,
+            on(ctx, object_changed),
+            unfilled.clone(),
+        )),
+        Box::pin(feed::feed(
+            secret_sources,
+            secrets,
+            on(ctx, secret_changed),
+            unfilled.clone(),
+        )),
         Box::pin(feed::feed(
             connection_sources,
             connections,
             on(ctx, connection_changed),
+            unfilled.clone(),
         )),
         Box::pin(feed::feed(
             cluster_sources,
             cluster_connections,
             on(ctx, connection_changed),
+            unfilled.clone(),
         )),
         Box::pin(feed::feed(
             namespace_sources,
             spaces,
             on(ctx, namespace_changed),
+            unfilled,
         )),
-    ]
+    ];
+    let filled = Box::pin(async move {
+        filled.recv().await;
+    });
+    (watches, filled)
 }
 
 fn each<K>(

@@ -6,6 +6,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    convert::Infallible,
     fmt::Debug,
     sync::Arc,
 };
@@ -20,6 +21,7 @@ use kube_runtime::{
     reflector::{ObjectRef, store::Writer},
     watcher::{self, Event},
 };
+use tokio::sync::mpsc;
 use tracing::warn;
 
 use crate::source::brief;
@@ -37,6 +39,9 @@ pub enum Change<'a, K> {
     /// It is gone.
     Deleted(&'a K),
 }
+
+/// Held while a store is not filled, or not everybody was told of what is in it.
+pub type Unfilled = mpsc::Sender<Infallible>;
 
 /// One watcher of a kind.
 pub struct Source<K: Resource<DynamicType = ()> + 'static> {
@@ -136,14 +141,17 @@ where
 
 /// Fills the store of `writer` from `sources`, and tells `changed` of each change once the store shows it.
 ///
-/// The store counts as ready when all sources were listed once.
+/// The store counts as ready when all sources were listed once; `unfilled` is dropped when `changed` was told of all
+/// that was in it, too.
 pub async fn feed<K>(
     sources: Vec<Source<K>>,
     mut writer: Writer<K>,
     mut changed: impl FnMut(&Change<'_, K>),
+    unfilled: Unfilled,
 ) where
     K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
 {
+    let mut unfilled = Some(unfilled);
     let store = writer.as_reader();
     let (scopes, streams): (Vec<_>, Vec<_>) = sources
         .into_iter()
@@ -179,6 +187,7 @@ pub async fn feed<K>(
                         new: &object,
                     });
                 }
+                unfilled.take();
             }
             continue;
         }

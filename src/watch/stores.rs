@@ -51,25 +51,6 @@ impl Writers {
 }
 
 impl Stores {
-    /// Ends once all kinds were listed: no decision is made before.
-    pub async fn wait_until_ready(&self) {
-        let Self {
-            objects,
-            secrets,
-            connections,
-            cluster_connections,
-            namespaces,
-        } = self;
-        // An error means that the watches ended, and with them the process.
-        let _ = tokio::join!(
-            objects.wait_until_ready(),
-            secrets.wait_until_ready(),
-            connections.wait_until_ready(),
-            cluster_connections.wait_until_ready(),
-            namespaces.wait_until_ready(),
-        );
-    }
-
     /// The labels of a namespace, where that is known: an object may be seen before its namespace is.
     #[must_use]
     pub fn labels(&self, namespace: &str) -> Option<BTreeMap<String, String>> {

@@ -33,6 +33,7 @@ struct Fed {
     sources: Vec<Sender>,
     store: Store<ConfigMap>,
     changes: Arc<Mutex<Vec<String>>>,
+    filled: tokio::sync::mpsc::Receiver<Infallible>,
 }
 
 /// Starts a feed; each change is noted as `+name version<old`, `-name`, after a look at the store.
@@ -51,7 +52,8 @@ fn fed(scopes: &[Option<&str>]) -> Fed {
         });
     }
     let (noted, shown) = (Arc::clone(&changes), store.clone());
-    tokio::spawn(feed(sources, writer, move |change| {
+    let (unfilled, filled) = tokio::sync::mpsc::channel(1);
+    let changed = move |change: &Change<'_, ConfigMap>| {
         let note = match change {
             Change::Applied { old, new } => {
                 let there = shown.get(&ObjectRef::from_obj(*new)).expect("in the store");
@@ -66,11 +68,13 @@ fn fed(scopes: &[Option<&str>]) -> Fed {
             }
         };
         noted.lock().push(note);
-    }));
+    };
+    tokio::spawn(feed(sources, writer, changed, unfilled));
     Fed {
         sources: senders,
         store,
         changes,
+        filled,
     }
 }
 
@@ -96,7 +100,9 @@ impl Fed {
     }
 
     fn is_ready(&self) -> bool {
-        futures::FutureExt::now_or_never(self.store.wait_until_ready()).is_some()
+        let ready = futures::FutureExt::now_or_never(self.store.wait_until_ready()).is_some();
+        assert_eq!(self.filled.is_closed(), ready, "everybody is told by then");
+        ready
     }
 }
 
