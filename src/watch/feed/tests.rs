@@ -53,7 +53,7 @@ fn fed(scopes: &[Option<&str>]) -> Fed {
     }
     let (noted, shown) = (Arc::clone(&changes), store.clone());
     let (unfilled, filled) = tokio::sync::mpsc::channel(1);
-    let changed = move |change: &Change<'_, ConfigMap>| {
+    let tell = move |change: &Change<'_, ConfigMap>| {
         let note = match change {
             Change::Applied { old, new } => {
                 let there = shown.get(&ObjectRef::from_obj(*new)).expect("in the store");
@@ -69,7 +69,7 @@ fn fed(scopes: &[Option<&str>]) -> Fed {
         };
         noted.lock().push(note);
     };
-    tokio::spawn(feed(sources, writer, changed, unfilled));
+    tokio::spawn(feed(sources, writer, tell, unfilled));
     Fed {
         sources: senders,
         store,
