@@ -119,7 +119,7 @@ impl Claims {
             return;
         }
         let mut woken = all.remove(&seniority.uid);
-        woken.extend(all.others(&subject, &seniority));
+        woken.extend(all.younger(&subject, &seniority));
         all.by_subject
             .entry(subject.clone())
             .or_default()
@@ -142,14 +142,22 @@ impl Claims {
         self.wake(woken);
     }
 
-    /// The object with this uid was told by the API that `subject` is gone: nobody claims it any more.
-    pub fn vanished(&self, uid: &str, subject: &Subject) {
+    /// The object with this uid was told by the API that `subject` is gone: neither it nor those whom the API would
+    /// tell the same claim it any more.
+    pub fn vanished(&self, uid: &str, subject: &Subject, told: impl Fn(&Claimant) -> bool) {
         let mut woken = Vec::new();
         {
             let mut all = self.all.lock();
-            for (seniority, claimant) in all.by_subject.remove(subject).into_iter().flatten() {
-                all.by_object.remove(&seniority.uid);
-                if seniority.uid != uid {
+            let claimants = all.by_subject.get(subject).into_iter().flatten();
+            let claimants: Vec<_> = claimants
+                .map(|(seniority, claimant)| (seniority.uid.clone(), claimant.clone()))
+                .collect();
+            for (claimants_uid, claimant) in claimants {
+                let itself = claimants_uid == uid;
+                if itself || told(&claimant) {
+                    all.remove(&claimants_uid);
+                }
+                if !itself {
                     woken.push(claimant);
                 }
             }
@@ -182,7 +190,7 @@ impl Claims {
                 return;
             }
             let (subject, seniority) = (claim.subject.clone(), claim.seniority.clone());
-            all.others(&subject, &seniority)
+            all.younger(&subject, &seniority)
         };
         self.wake(woken);
     }
@@ -266,7 +274,7 @@ impl Drop for Turn {
 }
 
 impl All {
-    /// Takes the object's claim out; says who else had claimed the same.
+    /// Takes the object's claim out; says who waited behind it.
     fn remove(&mut self, uid: &str) -> Vec<Claimant> {
         let Some(claim) = self.by_object.remove(uid) else {
             return Vec::new();
@@ -279,20 +287,22 @@ impl All {
             self.by_subject.remove(&claim.subject);
             return Vec::new();
         }
-        claimants.values().cloned().collect()
+        self.younger(&claim.subject, &claim.seniority)
     }
 
     fn is_awaited(&self, uid: &str, counts: impl Fn(&Claimant) -> bool) -> bool {
         self.by_object.get(uid).is_some_and(|claim| {
-            let others = self.others(&claim.subject, &claim.seniority);
-            others.iter().any(counts)
+            let claimants = self.by_subject.get(&claim.subject).into_iter().flatten();
+            let mut others = claimants.filter(|(seniority, _)| **seniority != claim.seniority);
+            others.any(|(_, claimant)| counts(claimant))
         })
     }
 
-    fn others(&self, subject: &Subject, than: &Seniority) -> Vec<Claimant> {
+    /// Those whose standing depends on this claim.
+    fn younger(&self, subject: &Subject, than: &Seniority) -> Vec<Claimant> {
         let claimants = self.by_subject.get(subject).into_iter().flatten();
         claimants
-            .filter(|(seniority, _)| *seniority != than)
+            .filter(|(seniority, _)| *seniority > than)
             .map(|(_, claimant)| claimant.clone())
             .collect()
     }

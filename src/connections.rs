@@ -150,8 +150,9 @@ impl Connections {
         }
     }
 
-    /// Replaces what is known of `id`; says whether that is news to its users.
-    pub fn set(&self, id: ConnectionId, known: Known) -> bool {
+    /// Replaces what is known of `id`, if the connection `is_there` still as it was when that was found out; says
+    /// whether it is news to its users.
+    pub fn set(&self, id: ConnectionId, known: Known, is_there: impl FnOnce() -> bool) -> bool {
         let news = |before: &Known| match (before, &known) {
             (Known::Usable(before), Known::Usable(now)) => {
                 before.gate.key_id() != now.gate.key_id()
@@ -159,6 +160,11 @@ impl Connections {
             (Known::Unusable(before), Known::Unusable(now)) => before != now,
             _ => true,
         };
+        // Asked under the lock: whoever takes the connection out does so after the watch shows that it is gone.
+        let mut all = self.known.write();
+        if !is_there() {
+            return false;
+        }
         if let Known::Usable(credential) = &known {
             let last = Last {
                 credential: credential.clone(),
@@ -166,7 +172,6 @@ impl Connections {
             };
             self.last.lock().insert(id.clone(), last);
         }
-        let mut all = self.known.write();
         let changed = all.get(&id).is_none_or(news);
         all.insert(id, known);
         changed
@@ -310,3 +315,6 @@ impl Connections {
         &self.gates
     }
 }
+
+#[cfg(test)]
+mod tests;

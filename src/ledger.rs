@@ -46,6 +46,8 @@ pub struct Entry {
     /// Whether a creation was sent of which it is not known what came of it. `None`: nor whether one was sent, by a
     /// process before this one.
     pub creating: Option<bool>,
+    /// When this process first saw the object being deleted.
+    pub leaving_since: Option<Instant>,
     /// Since when an object that is being deleted has had no key to delete its remote secret with.
     pub keyless_since: Option<Instant>,
     /// When the last request about the object was answered: a list that began before says nothing of it.
@@ -244,6 +246,16 @@ impl Ledger {
     /// Notes that somebody else's change was put right at that time.
     pub fn corrected(&self, uid: &str, at: Timestamp) {
         self.update(uid, |entry| entry.corrections.add(at));
+    }
+
+    /// The object is being deleted: for how long this process has seen that by `now`.
+    pub fn leaving(&self, uid: &str, now: Instant) -> Duration {
+        let mut leaving = Duration::ZERO;
+        self.update(uid, |entry| {
+            let since = entry.leaving_since.get_or_insert(now);
+            leaving = now.saturating_duration_since(*since);
+        });
+        leaving
     }
 
     /// The server shows the status that was still to be written: its write had gone through after all.

@@ -33,6 +33,9 @@ use crate::{
 /// How soon a vault is tried again whose key has no slot to spare.
 const MOMENT: Duration = Duration::from_millis(200);
 
+/// How soon a vault is tried again with whose key nothing may be sent now.
+const AT_CLOSED_GATE: Duration = Duration::from_secs(5);
+
 /// The objects in each vault in use.
 type Users = HashMap<VaultId, Vec<ObjectRef<VaultSecret>>>;
 
@@ -52,10 +55,10 @@ pub async fn sweep(ctx: Arc<Context>, mut lists: UnboundedReceiver<Listed>) -> &
         }
         let mut next = look_around;
         for vault in ctx.sweeps.due(now) {
-            if begin(&ctx, &users, &vault) {
-                ctx.sweeps.begun(&vault, now);
-            } else {
-                next = next.min(now + MOMENT);
+            match begin(&ctx, &users, &vault) {
+                Begun::Yes => ctx.sweeps.begun(&vault, now),
+                Begun::NoSlot => next = next.min(now + MOMENT),
+                Begun::Closed => ctx.sweeps.postpone(&vault, now + AT_CLOSED_GATE),
             }
         }
         let next = ctx.sweeps.next(now).map_or(next, |due| next.min(due));
@@ -109,18 +112,31 @@ fn user(
         .then_some((object, credential))
 }
 
-/// Begins to list a vault; false if its key has no slot to spare.
-fn begin(ctx: &Context, users: &Users, vault: &VaultId) -> bool {
+/// Whether a vault's list began.
+enum Begun {
+    Yes,
+    /// The key has no slot to spare.
+    NoSlot,
+    /// Nothing may be sent with the key now.
+    Closed,
+}
+
+/// Begins to list a vault.
+fn begin(ctx: &Context, users: &Users, vault: &VaultId) -> Begun {
     let mut all = users.get(vault).into_iter().flatten();
     // Permission may have ended since the objects were walked.
     let Some((_, credential)) = all.find_map(|key| user(ctx, vault, key)) else {
-        return true;
+        return Begun::Yes;
     };
-    let Some(permit) = credential.gate.spare(Instant::now()) else {
-        return false;
+    let now = Instant::now();
+    if credential.gate.is_closed(now) {
+        return Begun::Closed;
+    }
+    let Some(permit) = credential.gate.spare(now) else {
+        return Begun::NoSlot;
     };
     ctx.vaults.sweep(credential, &vault.1, permit);
-    true
+    Begun::Yes
 }
 
 /// Takes over what a list showed, or that it failed.

@@ -264,6 +264,39 @@ async fn a_restart_changes_no_owner() {
     assert_eq!(world.sim.value(&id).as_deref(), Some("b"));
 }
 
+/// What another connection has shown is no claim of the present one, to a new process either.
+#[tokio::test]
+async fn a_restart_makes_no_claim_of_what_was_not_shown() {
+    let mut world = World::start().await;
+    let id = world.remote("TOKEN", "", &[]);
+    let nobodys = "nr_nobody-knows-this-key";
+    connect(&world, &world.namespace, "useless", nobodys).await;
+    world
+        .create_secret("source", &[("a", "a"), ("b", "b")])
+        .await;
+    let old = world.vault_secret("old").env_key("TOKEN");
+    world.create(old.value_from("source", "a")).await;
+    objects::older(&world.synced("old").await).await;
+    let young = world.vault_secret("young").env_key("TOKEN");
+    world.create(young.value_from("source", "b")).await;
+    world.reason("young", "Conflict").await;
+    let useless = json!({"connectionRef": {"name": "useless"}, "suspend": true});
+    world.edit_spec("old", useless).await;
+    world.synced("young").await;
+
+    world.operator.restart().await;
+    world.set_secret("source", "b", "rotated").await;
+    let value = || async { (world.sim.value(&id).as_deref() == Some("rotated")).then_some(()) };
+    eventually("the rotation arrives", SOON, value).await;
+    world.synced("young").await;
+
+    // Back at the connection that shows it, the older one has it again.
+    let shows = json!({"connectionRef": {"name": world.connection.name}, "suspend": false});
+    world.edit_spec("old", shows).await;
+    world.synced("old").await;
+    world.reason("young", "Conflict").await;
+}
+
 #[tokio::test]
 async fn another_connection_has_to_show_the_secret_first() {
     let world = World::start().await;

@@ -365,6 +365,11 @@ pub struct VaultSecretStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_id: Option<String>,
 
+    /// The connection through which the API last showed that secret: what another one may see has
+    /// to be shown anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection_ref: Option<ConnectionRef>,
+
     /// The secret's environment variable, as the API returned it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub env_key: Option<String>,

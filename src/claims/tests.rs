@@ -129,11 +129,31 @@ fn what_is_gone_is_nobodys() {
     claims.stake(&a, secret("s"));
     claims.stake(&b, secret("s"));
     woken(&mut due);
-    claims.vanished("a", &secret("s"));
+    claims.vanished("a", &secret("s"), |_| true);
     assert_eq!(woken(&mut due), names(["b"]));
     for uid in ["a", "b"] {
         assert_eq!(claims.standing(uid, |_| true), Standing::Unproven);
     }
+}
+
+/// To one with another API key the API may say that of any secret.
+#[test]
+fn what_is_gone_for_one_is_not_for_those_who_see_it() {
+    let (claims, mut due) = claims();
+    let all = [
+        object("a", 1, "a"),
+        object("b", 2, "b"),
+        object("c", 3, "c"),
+    ];
+    for object in &all {
+        claims.stake(object, secret("s"));
+    }
+    woken(&mut due);
+    claims.vanished("a", &secret("s"), |other| other.name == "c");
+    assert_eq!(woken(&mut due), names(["b", "c"]));
+    assert_eq!(claims.standing("a", |_| true), Standing::Unproven);
+    assert_eq!(claims.standing("b", |_| true), Standing::Holds);
+    assert_eq!(claims.standing("c", |_| true), Standing::Unproven);
 }
 
 #[test]

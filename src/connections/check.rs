@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
-use kube_runtime::{controller::Action, events::EventType};
+use kube_runtime::{controller::Action, events::EventType, reflector::ObjectRef};
 use tracing::{info, warn};
 use zeroize::Zeroizing;
 
@@ -38,16 +38,24 @@ pub async fn check<C: Connection>(connection: Arc<C>, ctx: Arc<Context>) -> Acti
         return Action::await_change();
     }
     let finding = match read_key(&*connection, &ctx).await {
-        Ok(Ok(key)) => verify(&id, key, &ctx).await,
+        Ok(Ok(key)) => Ok(verify(&*connection, key, &ctx).await),
         Ok(Err(finding)) => {
-            if ctx
-                .connections
-                .set(id.clone(), Known::Unusable(finding.reason))
-            {
+            let unusable = Known::Unusable(finding.reason);
+            let there = || is_there(&*connection, &ctx);
+            if ctx.connections.set(id.clone(), unusable, there) {
                 ctx.wake_users(&id);
             }
-            finding
+            Ok(finding)
         }
+        Err(error) => Err(error),
+    };
+    if !is_there(&*connection, &ctx) {
+        // Another one of that name has its own check.
+        ctx.connections.succeeded(&id);
+        return Action::await_change();
+    }
+    let finding = match finding {
+        Ok(finding) => finding,
         // What was known stays: the API server being away makes no key worse.
         Err(error) => {
             warn!(namespace = id.namespace(), connection = %id, %error, "could not read the API key; trying again");
@@ -66,6 +74,12 @@ pub async fn check<C: Connection>(connection: Arc<C>, ctx: Arc<Context>) -> Acti
     finding
         .again
         .map_or_else(Action::await_change, Action::requeue)
+}
+
+/// Whether the connection is still there, with its key in the same place.
+fn is_there<C: Connection>(connection: &C, ctx: &Context) -> bool {
+    let now = C::store(&ctx.stores).get(&ObjectRef::from_obj(connection));
+    now.is_some_and(|now| now.uid() == connection.uid() && now.key() == connection.key())
 }
 
 /// Whether an object that we watch could use the connection: an operator for some namespaces leaves those of
@@ -143,7 +157,8 @@ async fn read_key<C: Connection>(
 }
 
 /// Makes the key known, asks the API about it if that is due, and wakes those who can go on by it.
-async fn verify(id: &ConnectionId, key: ApiKey, ctx: &Context) -> Finding {
+async fn verify<C: Connection>(connection: &C, key: ApiKey, ctx: &Context) -> Finding {
+    let id = &connection.id();
     let credential = ctx.connections.credential(key);
     let key_id = credential.gate.key_id();
     let finding = |reason, message: &str, again| Finding {
@@ -163,7 +178,8 @@ async fn verify(id: &ConnectionId, key: ApiKey, ctx: &Context) -> Finding {
         ask(id, &credential, ctx).await
     };
     let opened = outcome.is_ok() && credential.gate.open();
-    let news = ctx.connections.set(id.clone(), Known::Usable(credential));
+    let (usable, there) = (Known::Usable(credential), || is_there(connection, ctx));
+    let news = ctx.connections.set(id.clone(), usable, there);
     if opened {
         // Their statuses say Unauthorized still, and their objects wait.
         for sharing in ctx.connections.sharing(key_id) {

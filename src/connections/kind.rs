@@ -3,12 +3,14 @@
 use std::fmt::Debug;
 
 use kube::{Api, Client, Resource, ResourceExt as _};
+use kube_runtime::reflector::Store;
 use serde::de::DeserializeOwned;
 
 use super::ConnectionId;
 use crate::{
     api::{ClusterVaultConnection, ConnectionStatus, Grant, VaultConnection},
     source::KeyOf,
+    watch::Stores,
 };
 
 /// A connection of either kind.
@@ -25,6 +27,8 @@ pub trait Connection:
     fn grants(&self) -> Option<&[Grant]>;
     /// The API of its kind in its namespace.
     fn api(client: &Client, namespace: Option<&str>) -> Api<Self>;
+    /// What is watched of its kind.
+    fn store(stores: &Stores) -> &Store<Self>;
 }
 
 impl Connection for VaultConnection {
@@ -56,6 +60,10 @@ impl Connection for VaultConnection {
     fn api(client: &Client, namespace: Option<&str>) -> Api<Self> {
         Api::namespaced(client.clone(), namespace.unwrap_or_default())
     }
+
+    fn store(stores: &Stores) -> &Store<Self> {
+        &stores.connections
+    }
 }
 
 impl Connection for ClusterVaultConnection {
@@ -84,5 +92,9 @@ impl Connection for ClusterVaultConnection {
 
     fn api(client: &Client, _namespace: Option<&str>) -> Api<Self> {
         Api::all(client.clone())
+    }
+
+    fn store(stores: &Stores) -> &Store<Self> {
+        &stores.cluster_connections
     }
 }

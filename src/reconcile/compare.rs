@@ -84,7 +84,12 @@ pub fn compare(
         (Remote::Listed(secret), Some(bound)) => {
             was_missing(status) || !plan::is_recorded(bound, secret)
         }
-        (Remote::Listed(_), None) => was_missing(status) || entry.refused_creation.is_some(),
+        // Also one that waits behind an older claimant of another secret, which had this environment key before.
+        (Remote::Listed(_), None) => {
+            was_missing(status)
+                || ready_reason(status) == Some(Reason::Conflict)
+                || entry.refused_creation.is_some()
+        }
         (missing, bound) => {
             // One that was said to be gone is to be created, now that a list shows it no more.
             let creates = *missing == Remote::Absent

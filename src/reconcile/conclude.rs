@@ -17,7 +17,7 @@ use crate::{
     ledger::Ledger,
     reconcile::{
         apply::Note,
-        contention,
+        claiming, contention,
         record::Confirmed,
         status::{self, ready_reason},
         verdict::{Refusal, Retry, Verdict},
@@ -25,9 +25,6 @@ use crate::{
     source::brief,
     sync_request,
 };
-
-/// How soon a status write that met a newer object is tried again: the watch brings that object in a moment.
-pub(super) const AFTER_CONFLICT: Duration = Duration::from_millis(200);
 
 /// Over how long the objects are spread that wait for the same moment.
 const SPREAD: Duration = Duration::from_secs(1);
@@ -45,7 +42,7 @@ pub(super) async fn conclude(
     let now = Timestamp::now();
     let contended = contention::until(&ctx.ledger.entry(uid).corrections, previous, now);
     let until = contended.map(|until| Duration::try_from(until - now).unwrap_or_default());
-    let Some(next) = status::next(
+    let Some(mut next) = status::next(
         previous,
         object.metadata.generation,
         sync_request::of(object),
@@ -53,8 +50,10 @@ pub(super) async fn conclude(
         contended.is_some(),
         now,
     ) else {
+        publish_notes(ctx, object, notes).await;
         return next_action(&ctx.ledger, uid, verdict, until);
     };
+    claiming::say_by_which_connection(object, ctx.claims.subject(uid).as_ref(), &mut next);
     let written = write(ctx, object, uid, next).await;
     publish_notes(ctx, object, notes).await;
     match written {
@@ -65,7 +64,7 @@ pub(super) async fn conclude(
                 return Action::await_change();
             }
             if conflict {
-                return Action::requeue(backoff::jittered(AFTER_CONFLICT));
+                return again(&ctx.ledger, uid, backoff::after_conflict);
             }
             warn!(
                 namespace = object.namespace(),
@@ -73,7 +72,7 @@ pub(super) async fn conclude(
                 error = brief(&error),
                 "could not write the status; trying again"
             );
-            Action::requeue(backoff::jittered(backoff::delay(ctx.ledger.failed(uid))))
+            again(&ctx.ledger, uid, backoff::delay)
         }
     }
 }
@@ -183,20 +182,28 @@ fn next_action(
         Verdict::Synced(_) | Verdict::Drifted { .. } | Verdict::Suspended => Retry::OnChange,
         Verdict::Blocked { refusal, .. } => refusal.retry,
     };
-    if retry == Retry::Backoff {
-        return Action::requeue(backoff::jittered(backoff::delay(ledger.failed(uid))));
+    match retry {
+        Retry::Backoff => return again(ledger, uid, backoff::delay),
+        Retry::AfterConflict => return again(ledger, uid, backoff::after_conflict),
+        Retry::OnChange | Retry::At(_) | Retry::Every(_) => {}
     }
     ledger.succeeded(uid);
     match retry {
-        Retry::OnChange | Retry::Backoff => contended.map_or_else(Action::await_change, |left| {
-            Action::requeue(left + backoff::jittered(SPREAD))
-        }),
+        Retry::OnChange | Retry::Backoff | Retry::AfterConflict => contended
+            .map_or_else(Action::await_change, |left| {
+                Action::requeue(left + backoff::jittered(SPREAD))
+            }),
         Retry::Every(about) => Action::requeue(backoff::jittered(about)),
         Retry::At(then) => {
             let wait = then.saturating_duration_since(Instant::now());
             Action::requeue(wait + backoff::jittered(SPREAD))
         }
     }
+}
+
+/// Counts a failure, and goes by how many there were in a row.
+fn again(ledger: &Ledger, uid: &str, delay: fn(u32) -> Duration) -> Action {
+    Action::requeue(backoff::jittered(delay(ledger.failed(uid))))
 }
 
 /// One event and one log line when `Ready` changes, and when somebody else is found to keep writing.

@@ -36,6 +36,9 @@ use crate::{
 /// More steps than any object needs: look, read, ask, patch, and patch what the answer showed.
 pub(super) const MOST_STEPS: usize = 10;
 
+const KEEPS_CHANGING: &str =
+    "The secret in Nairi keeps changing while it is being written. It is tried again.";
+
 /// One pass along the straight line.
 pub(super) struct Pass<'a> {
     pub(super) ctx: &'a Context,
@@ -152,10 +155,8 @@ impl Pass<'_> {
                 }
             }
         }
-        let message =
-            "The secret in Nairi keeps changing while it is being written. It is tried again.";
         Err(self.blocked(
-            Refusal::new(Reason::ApiUnavailable, message).retried(Retry::Backoff),
+            Refusal::new(Reason::ApiUnavailable, KEEPS_CHANGING).retried(Retry::Backoff),
             Fields::NONE,
         ))
     }
@@ -220,7 +221,12 @@ impl Pass<'_> {
             .map(|confirmed| confirmed.secret_id.as_str());
         self.looked = Instant::now();
         let created = claiming::creation(desired).and_then(|key| self.ctx.claims.created(&key));
-        let since = created.map_or(self.due, |created| created.max(self.due));
+        let mut since = created.map_or(self.due, |created| created.max(self.due));
+        if claiming::creation(desired).is_some() {
+            // Others may have created it while this object waited its turn.
+            let lately = self.looked.checked_sub(self.ctx.settings.reconcile_timeout);
+            since = lately.map_or(since, |lately| lately.max(since));
+        }
         match self.ctx.vaults.look(
             &credential,
             &mut self.permit,
@@ -302,7 +308,7 @@ impl Pass<'_> {
     ) -> Result<(), Verdict> {
         let fields = change.fields;
         let credential = self.admitted(connection, fields)?;
-        let _turn = self.turn(self.secret(&change.secret_id))?;
+        let _turn = self.turn(claiming::secret(self.object, &change.secret_id))?;
         self.current()?;
         let value = match (&desired.value, &self.read) {
             (Value::Read(value), Some(version)) => {
@@ -357,7 +363,7 @@ impl Pass<'_> {
     fn gone(&self, credential: &Credential, secret_id: &str) -> Verdict {
         let ctx = self.ctx;
         (ctx.vaults).gone(credential, &self.object.spec.vault_id, secret_id);
-        ctx.claims.vanished(self.uid, &self.secret(secret_id));
+        self.vanished(credential, &claiming::secret(self.object, secret_id));
         let (named, again) = (Target::of(&self.object.spec), self.entry.unbound);
         let verdict = no_more(&ctx.ledger, self.uid, &named, again);
         if matches!(verdict, Verdict::Waiting) {

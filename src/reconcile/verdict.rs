@@ -65,6 +65,8 @@ pub enum Retry {
     OnChange,
     /// After the object's own growing, jittered delay.
     Backoff,
+    /// In a moment, and after ever more of those: a write of ours met a newer object.
+    AfterConflict,
     /// At a time somebody else named (a `Retry-After`).
     At(Instant),
     /// After about this long: nothing tells us of the cure.

@@ -92,6 +92,13 @@ impl Sweeps {
         }
     }
 
+    /// The vault can't be listed before `until`.
+    pub fn postpone(&self, vault: &VaultId, until: Instant) {
+        if let Some(turn) = self.turns.lock().get_mut(vault) {
+            turn.due = until;
+        }
+    }
+
     /// A list of the vault succeeded: it was its sweep, whoever asked for it.
     pub fn succeeded(&self, vault: &VaultId, swept: bool, began: Instant, now: Instant) {
         let mut turns = self.turns.lock();

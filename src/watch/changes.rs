@@ -28,6 +28,7 @@ pub(super) fn object_changed(ctx: &Context, change: &Change<'_, VaultSecret>) {
                 let uid = old.metadata.uid.as_deref().unwrap_or_default();
                 ctx.ledger.forget(uid);
                 ctx.claims.lapse(uid);
+                used_no_more(ctx, old);
             }
             if let (Some(uid), Some(version)) = (&new.metadata.uid, &new.metadata.resource_version)
             {
@@ -66,9 +67,11 @@ fn claim(ctx: &Context, old: Option<&VaultSecret>, new: &VaultSecret) {
 
 /// Whether `new` says anything that a pass over `old` did not know.
 pub(crate) fn gives_work(old: Option<&VaultSecret>, new: &VaultSecret) -> bool {
+    // It is to be set again, or the object, that others keep, has no say in its secret any more.
     let lost_hold = |old| {
-        let needed = new.spec.deletion_policy == DeletionPolicy::Delete;
-        needed && finalizer::is_set(old) && !finalizer::is_set(new)
+        let matters = new.spec.deletion_policy == DeletionPolicy::Delete
+            || new.metadata.deletion_timestamp.is_some();
+        matters && finalizer::is_set(old) && !finalizer::is_set(new)
     };
     old.is_none_or(|old| declared(old) != declared(new) || lost_hold(old))
 }

@@ -133,3 +133,21 @@ async fn one_that_waits_for_the_secret_finds_what_another_object_created() {
     only(&world);
     assert_eq!(posts(&world, &mark).len(), 1);
 }
+
+/// An object is deleted and made again under its name while the creation is under way: the new one takes over what
+/// comes of that, and does not wait for the one that is gone.
+#[tokio::test]
+async fn an_object_that_is_made_again_while_it_creates() {
+    let world = empty(Setup::new()).await;
+    let mark = world.mark().await;
+    let fault = world.sim.fault(Fault::stall().method("POST").once());
+    objects::older(&world.create(declared(&world)).await).await;
+    held(&fault).await;
+    world.delete("token").await;
+    world.gone("token").await;
+    world.create(declared(&world)).await;
+    noticed(&world).await;
+    fault.release();
+    is_created(&world).await;
+    assert_eq!(posts(&world, &mark).len(), 1);
+}

@@ -169,3 +169,70 @@ async fn a_kill_after_it_was_deleted() {
 async fn a_kill_before_it_was_deleted() {
     killed(false).await;
 }
+
+/// A policy of the cluster that lets nobody touch the finalizers of the world's namespace.
+fn freeze(world: &World) -> String {
+    let (policy, namespace) = (format!("freeze-{}", world.namespace), &world.namespace);
+    let rule = json!({
+        "apiGroups": ["nairi.ai"], "apiVersions": ["*"], "operations": ["UPDATE"],
+        "resources": ["vaultsecrets"],
+    });
+    let here = json!({"matchLabels": {"kubernetes.io/metadata.name": namespace}});
+    let same = "has(oldObject.metadata.finalizers) == has(object.metadata.finalizers)";
+    json!({"apiVersion": "v1", "kind": "List", "items": [
+        {
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "ValidatingAdmissionPolicy",
+            "metadata": {"name": policy},
+            "spec": {
+                "matchConstraints": {"resourceRules": [rule]},
+                "validations": [{"expression": same}],
+            },
+        },
+        {
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "ValidatingAdmissionPolicyBinding",
+            "metadata": {"name": policy},
+            "spec": {
+                "policyName": policy,
+                "validationActions": ["Deny"],
+                "matchResources": {"namespaceSelector": here},
+            },
+        },
+    ]})
+    .to_string()
+}
+
+/// The API server refuses to let the object go for a while: that is said, and tried again.
+#[tokio::test]
+async fn a_finalizer_that_the_api_server_keeps() {
+    let (world, id) = in_sync(Setup::new()).await;
+    let policy = freeze(&world);
+    world.apply(&policy).await;
+    eventually("the policy is in force", SOON, || async {
+        let free = r#"{"metadata":{"finalizers":null}}"#;
+        let args = [
+            "patch",
+            "vaultsecret",
+            "token",
+            "--type=merge",
+            "--dry-run=server",
+            "-p",
+            free,
+        ];
+        (!world.kubectl(&args).await.success).then_some(())
+    })
+    .await;
+    let mark = world.mark().await;
+    world.delete("token").await;
+    world.reason("token", "ApiUnavailable").await;
+    let kubectl = ["delete", "-f", "-"];
+    world.kubectl_with(&kubectl, &policy).await.ok();
+    world.gone("token").await;
+    nothing_is_left(&world);
+    let seen = world.since(&mark).await;
+    assert!(
+        writes(&seen).iter().all(|sent| *sent == delete(&id)),
+        "{seen:#?}"
+    );
+}

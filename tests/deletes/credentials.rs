@@ -125,6 +125,26 @@ async fn a_restart_while_it_is_blocked() {
     left_behind(&world, &id).await;
 }
 
+/// A deletion that the API refused for a while had a key all that time.
+#[tokio::test]
+async fn a_key_that_is_revoked_after_a_refusal() {
+    let (mut world, id) = in_sync(impatient()).await;
+    let refused = world.sim.fault(Fault::status(403).method("DELETE"));
+    world.delete("token").await;
+    world.reason("token", "Rejected").await;
+    // Longer than the grace: it has not begun.
+    tokio::time::sleep(GRACE).await;
+    refused.remove();
+    world.operator.stop().await;
+    world.sim.revoke_key(world.sim.api_key());
+    let began = Instant::now();
+    world.operator.start().await;
+    world.reason("token", "DeletionBlocked").await;
+    world.gone("token").await;
+    assert!(began.elapsed() >= GRACE, "too soon");
+    left_behind(&world, &id).await;
+}
+
 /// The Secret with the key is deleted first: the key is still in memory.
 #[tokio::test]
 async fn a_key_that_went_first() {

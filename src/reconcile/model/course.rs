@@ -6,13 +6,14 @@ use kube::ResourceExt as _;
 
 use super::{
     events::Event,
+    objects::Unwritten,
     run::Run,
-    world::{Fault, StatusFault, Unwritten, World},
+    world::{Fault, StatusFault, World},
 };
 use crate::{
     api::{VaultSecret, VaultSecretStatus},
     reconcile::{
-        conclude, finalizer, status,
+        claiming, conclude, finalizer, status,
         verdict::{Retry, Verdict},
     },
     sync_request,
@@ -70,7 +71,10 @@ impl World {
             self.restart();
         } else {
             self.conclude(at, &object, &previous, &verdict, status_fault);
-            let now = self.lives[at].cache.as_ref().and_then(|now| now.uid());
+            let now = self.lives[at]
+                .cache
+                .as_ref()
+                .and_then(kube::ResourceExt::uid);
             if now.as_ref() != Some(&uid) {
                 self.ledger.forget(&uid);
             }
@@ -102,10 +106,11 @@ impl World {
         }
         let generation = object.metadata.generation;
         let asked = sync_request::of(object);
-        let Some(next) = status::next(previous, generation, asked, verdict, false, self.now())
+        let Some(mut next) = status::next(previous, generation, asked, verdict, false, self.now())
         else {
             return;
         };
+        claiming::say_by_which_connection(object, self.claims.subject(&uid).as_ref(), &mut next);
         let entry = self.ledger.entry(&uid);
         let cached = (self.lives[at].cache.as_ref())
             .filter(|cached| cached.metadata.uid == object.metadata.uid)
@@ -133,7 +138,7 @@ impl World {
         }
         self.ledger.remember(&uid, next, written);
         let cached = self.lives[at].cache.as_ref();
-        if let Some(version) = cached.and_then(|now| now.resource_version()) {
+        if let Some(version) = cached.and_then(kube::ResourceExt::resource_version) {
             self.ledger.cached(&uid, &version);
         }
     }

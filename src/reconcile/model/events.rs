@@ -4,8 +4,9 @@ use proptest::prelude::*;
 
 use super::{
     course::Course,
+    objects::valid,
     vault::Blur,
-    world::{Fault, StatusFault, VAULT, World, connection, domains, source, valid},
+    world::{Fault, StatusFault, VAULT, World, connection, domains, source},
 };
 use crate::api::{CreationPolicy, DeletionPolicy, DriftPolicy, VaultSecretSpec};
 

@@ -97,7 +97,7 @@ fn happen(world: &mut World, happenings: Vec<Happening>) {
             Happening::ListsLag(lags) => {
                 world
                     .vault
-                    .blur(if lags { Blur::Late } else { Blur::Nothing })
+                    .blur(if lags { Blur::Late } else { Blur::Nothing });
             }
             Happening::Outsider(value, choice) => world.vault.outsider(ID, value, choice),
             Happening::Request(value) => world.request(ONE, value),
@@ -156,7 +156,7 @@ fn rest(world: &mut World, sweep: bool) {
                     world.trace
                 );
                 assert!(
-                    crate::nairi::same_domains(&confirmed.allowed_domains, &remote(&world).domains),
+                    crate::nairi::same_domains(&confirmed.allowed_domains, &remote(world).domains),
                     "{:#?}",
                     world.trace
                 );

@@ -8,8 +8,8 @@ use super::{
     world::{Life, connection_of},
 };
 use crate::{
-    api::{CreationPolicy, DeletionPolicy, VaultSecret},
-    reconcile::{desired::Desired, finalizer},
+    api::{CreationPolicy, DeletionPolicy, Reason, VaultSecret, VaultSecretStatus},
+    reconcile::{desired::Desired, finalizer, status::ready_reason},
 };
 
 /// Whether `object` names the secret of this id and environment key.
@@ -124,7 +124,8 @@ impl Run<'_> {
             "deletes what is to stay",
         );
         let life = &self.world.lives[self.at];
-        let had = (life.had).contains(&(self.uid.clone(), id.to_owned()));
+        let had = (life.had).contains(&(self.uid.clone(), id.to_owned()))
+            || ready_reason(self.previous) == Some(Reason::Conflict);
         self.must(had, "deletes what it never had");
         self.must(
             self.claimants(id).next().is_none(),
@@ -146,10 +147,10 @@ impl Run<'_> {
     }
 
     /// An object is released without its secret being deleted: it must not be one whose secret goes with it.
-    pub(super) fn may_leave(&self) {
+    pub(super) fn may_leave(&self, status: &VaultSecretStatus) {
         let life = &self.world.lives[self.at];
         let spec = &self.object.spec;
-        let Some(id) = &self.previous.secret_id else {
+        let Some(id) = &status.secret_id else {
             return;
         };
         let takes_it_along = spec.deletion_policy == DeletionPolicy::Delete

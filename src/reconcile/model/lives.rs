@@ -19,8 +19,8 @@ use crate::{
 /// More passes than it takes all objects to come to rest once nothing happens any more.
 const MOST_PASSES: usize = 60;
 
-fn live(switches: Switches, there: &[bool; 2], history: &[Event]) -> World {
-    let env_keys = KEYS.iter().zip(there).filter(|(_, there)| **there);
+fn live(switches: Switches, there: [bool; 2], history: &[Event]) -> World {
+    let env_keys = KEYS.iter().zip(there).filter(|(_, there)| *there);
     let env_keys: Vec<_> = env_keys.map(|(env_key, _)| *env_key).collect();
     let mut world = World::new(switches, PLACES, &env_keys);
     for event in history {
@@ -234,7 +234,7 @@ proptest! {
         switches in switches(), there in any::<[bool; 2]>(),
         history in prop::collection::vec(event(false), 0..40),
     ) {
-        let mut world = live(switches, &there, &history);
+        let mut world = live(switches, there, &history);
         heal(&mut world);
         calm(&mut world, false);
         own_writes_hold(&world);
@@ -250,7 +250,7 @@ proptest! {
         switches in switches(), there in any::<[bool; 2]>(),
         history in prop::collection::vec(event(true), 0..40),
     ) {
-        let mut world = live(switches, &there, &history);
+        let mut world = live(switches, there, &history);
         heal(&mut world);
         calm(&mut world, true);
         is_quiet(&mut world);

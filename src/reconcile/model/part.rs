@@ -9,15 +9,14 @@ use super::{
     world::{Fault, GRACE, connection_of},
 };
 use crate::{
-    api::Reason,
-    claims::Subject,
+    api::{Reason, VaultSecretStatus},
     reconcile::{
         claiming,
         fields::Fields,
         pass::same_declaration,
         plan::{
             Claim,
-            parting::{self, Farewell, Key, Parting, Permission},
+            parting::{self, Farewell, Heir, Key, Parting, Permission, Why},
         },
         status::ready_reason,
         verdict::{Refusal, Retry, Verdict},
@@ -30,12 +29,18 @@ impl Run<'_> {
     }
 
     fn steps_apart(&mut self) -> Result<Verdict, Verdict> {
-        for _ in 0..2 {
-            let farewell = parting::parting(&self.parting());
+        let (gone, claims) = (self.entry.unbound, self.world.claims.subject(&self.uid));
+        let status = claiming::inherited(&self.object, self.previous, gone, claims);
+        for _ in 0..3 {
+            let known = self.parting(&status);
+            let farewell = parting::parting(&known);
             self.say(format!("{farewell:?}"));
             match farewell {
-                Farewell::Release(_) => {
-                    self.may_leave();
+                Farewell::Release(why) => {
+                    if why == Why::HandedOver && !self.hands_over(&known) {
+                        continue;
+                    }
+                    self.may_leave(&status);
                     self.hold(false)?;
                     return Ok(Verdict::Released);
                 }
@@ -67,7 +72,19 @@ impl Run<'_> {
         }
     }
 
-    fn parting(&self) -> Parting {
+    fn hands_over(&mut self, known: &Parting) -> bool {
+        if known.claim != Claim::Held || known.heir != Heir::Claims {
+            return true;
+        }
+        let world = &self.world;
+        let given = (world.claims).bequeath(&self.uid, |other| world.inherits(other));
+        if given {
+            world.ledger.unbound(&self.uid, true);
+        }
+        given
+    }
+
+    fn parting(&self, status: &VaultSecretStatus) -> Parting {
         let (world, spec) = (&self.world, &self.object.spec);
         let number = connection_of(&self.object);
         let key = if world.keys[number].refused {
@@ -84,20 +101,19 @@ impl Run<'_> {
         let lacking = (key == Key::Refused).then_some(already);
         let others = world.lives.iter().filter(|other| other.permitted);
         let others = others.filter_map(|other| other.cache.as_ref());
-        let heirs =
-            others.filter(|other| claiming::names_the_same(other, &self.object, self.previous));
-        let awaited = (world.claims).is_awaited(&self.uid, |other| world.counts(other));
+        let heirs = others.filter(|other| claiming::names_the_same(other, &self.object, status));
+        let awaited = (world.claims).is_awaited(&self.uid, |other| world.inherits(other));
         Parting {
             policy: spec.deletion_policy,
             suspended: spec.suspend,
-            secret_id: self.previous.secret_id.clone(),
+            secret_id: status.secret_id.clone(),
             creating: false,
             permission: self.permission(),
             claim: self.claim(),
             heir: parting::heir(
                 awaited,
                 heirs.map(|other| connection_of(other) == number),
-                leaving,
+                (world.ledger).leaving(&self.uid, world.instant()),
             ),
             key,
             keyless: (world.ledger).keyless(&self.uid, lacking, world.instant()),
@@ -110,10 +126,8 @@ impl Run<'_> {
         let fault = self.fault();
         self.admitted(Fields::NONE)?;
         self.meanwhile();
-        let _turn = self.turn(Subject::Secret {
-            vault_id: self.object.spec.vault_id.clone(),
-            secret_id: secret_id.to_owned(),
-        })?;
+        let subject = claiming::secret(&self.object, secret_id);
+        let _turn = self.turn(subject.clone())?;
         self.still_leaving()?;
         if fault == Fault::Outdated {
             return Err(Verdict::Outdated);
@@ -130,6 +144,8 @@ impl Run<'_> {
         if fault != Fault::None {
             return Err(self.unavailable(Fields::NONE));
         }
+        self.vanished(&subject);
+        self.world.ledger.unbound(&self.uid, true);
         Ok(true)
     }
 

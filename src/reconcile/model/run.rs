@@ -4,29 +4,26 @@ use std::time::Instant;
 
 use kube::ResourceExt as _;
 use kube_runtime::reflector::ObjectRef;
-use secrecy::ExposeSecret as _;
 
 use super::{
     course::Course,
-    vault::Sending,
-    world::{Fault, Unwritten, World, connection_of, fingerprints},
+    objects::Unwritten,
+    world::{Fault, World, connection_of, fingerprints, place},
 };
 use crate::{
-    api::{
-        DeletionPolicy, FINALIZER, Reason, VaultSecret, VaultSecretStatus, condition::whole_seconds,
-    },
+    api::{DeletionPolicy, FINALIZER, Reason, VaultSecret, VaultSecretStatus},
     claims::{Standing, Subject, Turn},
     ledger::Entry,
     nairi::{RemoteSecret, same_instant},
     reconcile::{
-        apply, claiming, conclude,
+        claiming,
         desired::{Desired, Target, Value},
         failure,
         fields::Fields,
         finalizer, observe,
         pass::{MOST_STEPS, no_more, same_declaration},
-        plan::{Change, Claim, Observed, Plan, Remote, plan},
-        record::{Confirmed, Sent},
+        plan::{Claim, Observed, Plan, Remote, plan},
+        record::Confirmed,
         status,
         verdict::{Refusal, Retry, Verdict},
     },
@@ -39,11 +36,11 @@ pub(super) struct Run<'a> {
     pub(super) at: usize,
     pub(super) object: VaultSecret,
     pub(super) uid: String,
-    entry: Entry,
+    pub(super) entry: Entry,
     pub(super) previous: &'a VaultSecretStatus,
-    read: Option<String>,
-    looked: Option<Instant>,
-    confirmed: Option<Confirmed>,
+    pub(super) read: Option<String>,
+    pub(super) looked: Option<Instant>,
+    pub(super) confirmed: Option<Confirmed>,
     /// Whether the pass has set the finalizer.
     pub(super) held: bool,
     steps: usize,
@@ -178,8 +175,8 @@ impl<'a> Run<'a> {
                 Plan::Create {
                     env_key,
                     allowed_domains,
-                } => self.create(&desired, &mut observed, env_key, allowed_domains)?,
-                Plan::Patch(change) => self.patch(&desired, &mut observed, change)?,
+                } => self.create(&desired, &mut observed, &env_key, &allowed_domains)?,
+                Plan::Patch(change) => self.patch(&desired, &mut observed, &change)?,
             }
         }
         panic!("no end after {MOST_STEPS} steps: {:#?}", self.world.trace);
@@ -208,7 +205,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn shown(&mut self, desired: &Desired, observed: &Observed) {
+    pub(super) fn shown(&mut self, desired: &Desired, observed: &Observed) {
         let stake = claiming::by_what_was_shown(desired, observed);
         if stake != claiming::Stake::AsBefore {
             self.world.lives[self.at].shown = match &stake {
@@ -239,9 +236,7 @@ impl<'a> Run<'a> {
                 }
                 Ok(())
             }
-            Err(Unwritten::Conflict) => {
-                Err(Verdict::Unchecked(Retry::Every(conclude::AFTER_CONFLICT)))
-            }
+            Err(Unwritten::Conflict) => Err(Verdict::Unchecked(Retry::AfterConflict)),
             Err(Unwritten::Gone) => Err(Verdict::Outdated),
         }
     }
@@ -267,14 +262,25 @@ impl<'a> Run<'a> {
         self.world.done.reads += 1;
         self.authorised(Fields::NONE)?;
         let Some(answer) = self.world.vault.answer(secret_id) else {
-            return Err(self.gone());
+            return Err(self.gone(secret_id));
         };
         self.world.ledger.asked(&self.uid);
         Ok(answer)
     }
 
-    fn gone(&mut self) -> Verdict {
-        self.world.claims.lapse(&self.uid);
+    /// To whoever has the same key the API would say the same.
+    pub(super) fn vanished(&self, subject: &Subject) {
+        let (world, key) = (&self.world, connection_of(&self.object));
+        let told = |other: &ObjectRef<VaultSecret>| {
+            let other = world.lives[place(other)].cache.as_ref();
+            other.is_some_and(|other| connection_of(other) == key)
+        };
+        world.claims.vanished(&self.uid, subject, told);
+    }
+
+    pub(super) fn gone(&mut self, secret_id: &str) -> Verdict {
+        let subject = claiming::secret(&self.object, secret_id);
+        self.vanished(&subject);
         self.world.lives[self.at].shown = None;
         let named = Target::of(&self.object.spec);
         let verdict = no_more(&self.world.ledger, &self.uid, &named, self.entry.unbound);
@@ -282,179 +288,6 @@ impl<'a> Run<'a> {
             self.world.wake(self.at);
         }
         verdict
-    }
-
-    fn patch(
-        &mut self,
-        desired: &Desired,
-        observed: &mut Observed,
-        change: Change,
-    ) -> Result<(), Verdict> {
-        let fields = change.fields;
-        assert!(!fields.is_empty(), "a PATCH of nothing");
-        let fault = self.fault();
-        self.admitted(fields)?;
-        self.meanwhile();
-        let _turn = self.turn(Subject::Secret {
-            vault_id: desired.target.vault_id.clone(),
-            secret_id: change.secret_id.clone(),
-        })?;
-        self.current()?;
-        if fault == Fault::Outdated {
-            return Err(Verdict::Outdated);
-        }
-        let sending = self.sending(desired, fields);
-        let (id, first) = (&change.secret_id, observed.confirmed.is_none());
-        self.world.lives[self.at].truth.about(id, first);
-        self.may_patch(desired, id, &sending);
-
-        let doubt = self.world.ledger.entry(&self.uid).uncertain;
-        self.world.ledger.sending(&self.uid, fields);
-        self.world.done.sent.push(fields);
-        self.under_way(id);
-        self.world.ledger.asked(&self.uid);
-        let refused = match fault {
-            Fault::Refused => Err(self.unavailable(fields)),
-            _ => self.authorised(fields),
-        };
-        refused.inspect_err(|_| self.world.ledger.answered(&self.uid, doubt))?;
-        if fault != Fault::LostBefore && !self.world.vault.store(id, sending.clone()) {
-            self.world.ledger.answered(&self.uid, doubt);
-            return Err(self.gone());
-        }
-        if fault != Fault::LostBefore {
-            self.world.writers.insert(id.clone(), self.uid.clone());
-        }
-        if fault != Fault::None {
-            self.world.lives[self.at].truth.doubt(fields);
-            return Err(self.unavailable(fields));
-        }
-        self.world.ledger.answered(&self.uid, doubt - fields);
-        let answer = self.world.vault.answer(id).expect("just stored");
-        let replaced = [&change.before.updated_at]
-            .into_iter()
-            .chain(&change.foreign_updated_at);
-        apply::bound(&self.world.ledger, &self.uid, &answer, replaced);
-        let sent = Sent {
-            leaves: change.leaves.clone(),
-            ..self.sent(desired, fields, id)
-        };
-        let confirmed = change.before.clone().after_patch(&answer, &sent);
-        self.certain(desired, fields, sending, &answer);
-        self.confirmed = Some(confirmed.clone());
-        observed.patched(fields, answer, confirmed);
-        Ok(())
-    }
-
-    fn create(
-        &mut self,
-        desired: &Desired,
-        observed: &mut Observed,
-        env_key: String,
-        allowed_domains: Vec<String>,
-    ) -> Result<(), Verdict> {
-        let fields = Fields::ALL;
-        assert_eq!(desired.allowed_domains.as_ref(), Some(&allowed_domains));
-        let fault = self.fault();
-        self.admitted(fields)?;
-        self.meanwhile();
-        let subject = Subject::EnvKey {
-            vault_id: desired.target.vault_id.clone(),
-            env_key: env_key.clone(),
-        };
-        let _turn = self.turn(subject.clone())?;
-        self.current()?;
-        let created = self.world.claims.created(&subject);
-        if created.is_some_and(|created| Some(created) >= self.looked) {
-            observed.remote = Remote::Unasked;
-            return Ok(());
-        }
-        if fault == Fault::Outdated {
-            return Err(Verdict::Outdated);
-        }
-        let sending = self.sending(desired, fields);
-        self.may_create(&env_key);
-        self.world.done.creations += 1;
-        self.under_way(&env_key);
-        self.world.ledger.asked(&self.uid);
-        self.authorised(fields)?;
-        if matches!(fault, Fault::Refused | Fault::LostBefore) {
-            return Err(self.unavailable(fields));
-        }
-        let Some(id) = self.world.vault.create(&env_key, sending.clone()) else {
-            let refusal = Refusal::new(Reason::Rejected, "…").retried(Retry::Backoff);
-            (self.world.ledger).creation_refused(&self.uid, refusal.clone());
-            observed.refused_creation = Some(refusal);
-            observed.remote = Remote::Unasked;
-            return Ok(());
-        };
-        self.say(format!("created {id}"));
-        self.world.writers.insert(id.clone(), self.uid.clone());
-        if fault == Fault::LostAfter {
-            return Err(self.unavailable(fields));
-        }
-        self.world.ledger.answered(&self.uid, Fields::NONE);
-        let answer = self.world.vault.answer(&id).expect("just created");
-        apply::bound(&self.world.ledger, &self.uid, &answer, []);
-        let sent = self.sent(desired, fields, &id);
-        let confirmed = Confirmed::found(&answer, None).after_patch(&answer, &sent);
-        self.world.lives[self.at].truth.about(&id, true);
-        self.certain(desired, fields, sending, &answer);
-        self.confirmed = Some(confirmed.clone());
-        observed.patched(fields, answer, confirmed);
-        self.shown(desired, observed);
-        Ok(())
-    }
-
-    /// What a body with `fields` holds.
-    fn sending(&self, desired: &Desired, fields: Fields) -> Sending {
-        let value = match &desired.value {
-            Value::Read(value) if fields.value => Some(value.expose_secret().to_owned()),
-            other => {
-                assert!(!fields.value, "a value is to be sent, yet {other:?}");
-                None
-            }
-        };
-        let domains = desired.allowed_domains.clone();
-        let domains = domains.filter(|_| fields.allowed_domains);
-        assert_eq!(
-            domains.is_some(),
-            fields.allowed_domains,
-            "unmanaged domains are to be sent"
-        );
-        Sending { value, domains }
-    }
-
-    fn sent(&self, desired: &Desired, fields: Fields, id: &str) -> Sent {
-        let value_fingerprint = match &desired.value {
-            Value::Read(value) if fields.value => {
-                let print = observe::fingerprint(fingerprints(), &self.object, id, value);
-                Some(print)
-            }
-            _ => None,
-        };
-        let domains = desired.allowed_domains.clone();
-        Sent {
-            fields,
-            allowed_domains: domains.filter(|_| fields.allowed_domains),
-            value_fingerprint,
-            source_version: self.read.clone().filter(|_| fields.value),
-            at: whole_seconds(self.world.now()),
-            leaves: None,
-        }
-    }
-
-    fn certain(
-        &mut self,
-        desired: &Desired,
-        fields: Fields,
-        sending: Sending,
-        answer: &RemoteSecret,
-    ) {
-        let now = self.world.vault.get(&answer.id).expect("just stored");
-        let life = &mut self.world.lives[self.at];
-        life.truth.certain(fields, desired, sending, now);
-        life.had.insert((self.uid.clone(), answer.id.clone()));
     }
 
     pub(super) fn fault(&mut self) -> Fault {
@@ -484,7 +317,7 @@ impl<'a> Run<'a> {
     }
 
     /// As in `pass`, right before something is sent.
-    fn current(&self) -> Result<(), Verdict> {
+    pub(super) fn current(&self) -> Result<(), Verdict> {
         let life = &self.world.lives[self.at];
         let same = life.cache.as_ref().is_some_and(|now| {
             same_declaration(&self.object, now)

@@ -6,6 +6,7 @@ use super::Pass;
 use crate::{
     api::VaultSecret,
     claims::{Standing, Subject, Turn},
+    connections::{Credential, Known},
     context::Context,
     reconcile::{
         claiming,
@@ -39,14 +40,23 @@ impl Pass<'_> {
     /// The API showed something through the object's connection: what it may claim by that.
     pub(super) fn shown(&self, desired: &Desired, observed: &Observed) {
         claiming::by_what_was_shown(desired, observed).enter(&self.ctx.claims, self.object);
+        // One that means something else by now, or is gone, has lapsed already, and the watch won't say so again.
+        let now = self.ctx.stores.objects.get(self.key);
+        if now.is_none_or(|now| !claiming::means_the_same(self.object, &now)) {
+            self.ctx.claims.lapse(self.uid);
+        }
     }
 
-    /// A secret of the object's vault, as what is claimed.
-    pub(super) fn secret(&self, secret_id: &str) -> Subject {
-        Subject::Secret {
-            vault_id: self.object.spec.vault_id.clone(),
-            secret_id: secret_id.to_owned(),
-        }
+    /// The API says to the holder of this key that `subject` is gone.
+    pub(super) fn vanished(&self, credential: &Credential, subject: &Subject) {
+        let ctx = self.ctx;
+        let told = |other: &ObjectRef<VaultSecret>| {
+            let object = ctx.stores.objects.get(other);
+            let connection = object.and_then(|it| resolve::permitted(&ctx.stores, &it).ok());
+            let known = connection.and_then(|connection| ctx.connections.get(&connection));
+            matches!(known, Some(Known::Usable(theirs)) if theirs.gate.key_id() == credential.gate.key_id())
+        };
+        ctx.claims.vanished(self.uid, subject, told);
     }
 
     /// The right to send one write to `subject`.

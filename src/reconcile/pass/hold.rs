@@ -4,7 +4,6 @@ use super::Pass;
 use crate::{
     api::{DeletionPolicy, Reason, VaultSecretStatus},
     reconcile::{
-        conclude::AFTER_CONFLICT,
         fields::Fields,
         finalizer,
         verdict::{Refusal, Retry, Verdict},
@@ -41,12 +40,10 @@ impl Pass<'_> {
                 Ok(())
             }
             Err(kube::Error::Api(answer)) if answer.is_conflict() => {
-                Err(Verdict::Unchecked(Retry::Every(AFTER_CONFLICT)))
+                Err(Verdict::Unchecked(Retry::AfterConflict))
             }
-            // It is gone, or it is being deleted and takes no finalizer any more.
-            Err(kube::Error::Api(answer)) if answer.code == 404 || answer.code == 422 => {
-                Err(Verdict::Outdated)
-            }
+            // It is gone.
+            Err(kube::Error::Api(answer)) if answer.is_not_found() => Err(Verdict::Outdated),
             Err(error) => {
                 let message = format!(
                     "The finalizer could not be changed: {}. It is tried again.",

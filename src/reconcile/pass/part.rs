@@ -10,7 +10,6 @@ use tracing::{info, warn};
 use super::{Pass, claim::counts, same_declaration};
 use crate::{
     api::{CreationPolicy, EventReason, Reason, VaultSecret, VaultSecretStatus},
-    claims::Subject,
     connections::{ConnectionId, Credential, Known},
     context::Context,
     grants,
@@ -51,7 +50,8 @@ impl Pass<'_> {
     }
 
     async fn steps_apart(&mut self, status: &VaultSecretStatus) -> Result<Verdict, Verdict> {
-        let status = &self.with_what_it_claims(status);
+        let (gone, claims) = (self.entry.unbound, self.ctx.claims.subject(self.uid));
+        let status = &claiming::inherited(self.object, status, gone, claims);
         // Again where the API refuses the key just then, or the heir leaves.
         for _ in 0..3 {
             let means = self.means();
@@ -95,22 +95,6 @@ impl Pass<'_> {
             ctx.ledger.unbound(uid, true);
         }
         given
-    }
-
-    /// What is gone binds no more. One that waited behind an older claimant, now gone, has that one's secret: it was
-    /// only not bound so far.
-    fn with_what_it_claims(&self, status: &VaultSecretStatus) -> VaultSecretStatus {
-        let mut status = status.clone();
-        if self.entry.unbound {
-            status.secret_id = None;
-        } else if ready_reason(&status) == Some(Reason::Conflict)
-            && status.secret_id.is_none()
-            && let Some(Subject::Secret { secret_id, .. }) = self.ctx.claims.subject(self.uid)
-        {
-            status.secret_id = Some(secret_id);
-            status.env_key.clone_from(&self.object.spec.env_key);
-        }
-        status
     }
 
     /// Every farewell is shown here before it is said: one that would change anything ends a dry run.
@@ -228,7 +212,8 @@ impl Pass<'_> {
                 _ => false,
             })
         });
-        parting::heir(awaited, same_keys, self.leaving_for())
+        let leaving = ctx.ledger.leaving(self.uid, Instant::now());
+        parting::heir(awaited, same_keys, leaving)
     }
 
     async fn delete(
@@ -236,13 +221,21 @@ impl Pass<'_> {
         credential: &Credential,
         secret_id: &str,
     ) -> Result<Deleted, Verdict> {
-        self.admit(credential, Fields::NONE)?;
-        let subject = self.secret(secret_id);
+        if let Err(verdict) = self.admit(credential, Fields::NONE) {
+            // One that was refused just now: the grace begins here as well.
+            let refused = credential.gate.is_refused();
+            return if refused {
+                Ok(Deleted::KeyRefused)
+            } else {
+                Err(verdict)
+            };
+        }
+        let subject = claiming::secret(self.object, secret_id);
         let _turn = self.turn(subject.clone())?;
         self.still_leaving()?;
         match apply::delete(self.ctx, self.request(credential), secret_id).await {
             Ok(()) => {
-                self.ctx.claims.vanished(self.uid, &subject);
+                self.vanished(credential, &subject);
                 self.ctx.ledger.unbound(self.uid, true);
                 Ok(Deleted::Yes)
             }
@@ -251,7 +244,7 @@ impl Pass<'_> {
                 let message = format!(
                     "Nairi refuses to delete the secret {secret_id}: {error}. It is tried again every hour; set deletionPolicy: Retain to leave the secret where it is."
                 );
-                let refusal = Refusal::new(Reason::DeletionBlocked, message);
+                let refusal = Refusal::new(Reason::Rejected, message);
                 let refusal = refusal.retried(self.failure(&error).retry);
                 Err(self.blocked(refusal, Fields::NONE))
             }

@@ -54,7 +54,8 @@ pub enum Heir {
     Unproven,
 }
 
-/// For how long an object that names the same secret gets to show that it may take it over.
+/// For how long an object that names the same secret gets to show that it may take it over, from when the deletion is
+/// seen: also where an operator was away then.
 const HEIRS_TIME: Duration = Duration::from_secs(30);
 
 /// Whether another object is there for the secret: one renamed in Git, say. `awaited`: one that may use it was shown

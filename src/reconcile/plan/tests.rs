@@ -252,7 +252,7 @@ fn what_cannot_be_found_is_refused_until_a_list_shows_otherwise() {
     let cases = [
         (&by_key, Remote::Absent, Reason::RemoteNotFound),
         (&by_id, Remote::Absent, Reason::RemoteNotFound),
-        (&by_key, Remote::Ambiguous(2), Reason::AmbiguousEnvKey, true),
+        (&by_key, Remote::Ambiguous(2), Reason::AmbiguousEnvKey),
         (
             &by_id,
             Remote::Mismatch("OTHER".into()),

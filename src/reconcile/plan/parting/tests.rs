@@ -19,11 +19,12 @@ fn bound() -> Parting {
     }
 }
 
-type Change = fn(&mut Parting);
-
 fn lost() -> Claim {
     Claim::Lost { to: None }
 }
+
+/// What is so, and what follows.
+type Case = (fn(&mut Parting), Farewell);
 
 #[test]
 fn each_rule_alone() {
@@ -31,7 +32,7 @@ fn each_rule_alone() {
         secret_id: "sec_1".to_owned(),
     };
     assert_eq!(parting(&bound()), delete);
-    let cases: [(Change, Farewell); 14] = [
+    let cases: [Case; 14] = [
         (
             |p| p.policy = DeletionPolicy::Retain,
             Farewell::Release(Why::Retained),

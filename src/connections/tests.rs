@@ -1,0 +1,49 @@
+use std::sync::Arc;
+
+use super::*;
+
+fn connections() -> Connections {
+    let gates = Gates::new(1, Arc::new(|_| {})).expect("random bytes");
+    Connections::new(gates, Box::new(|_| {}))
+}
+
+fn usable(connections: &Connections) -> Known {
+    let key = ApiKey::parse(b"nr_key").expect("a key");
+    Known::Usable(connections.credential(key))
+}
+
+fn id() -> ConnectionId {
+    ConnectionId::Namespaced {
+        namespace: "ns".to_owned(),
+        name: "name".to_owned(),
+    }
+}
+
+#[test]
+fn a_key_that_was_read_for_a_connection_that_is_gone_is_not_kept() {
+    let connections = connections();
+    assert!(!connections.set(id(), usable(&connections), || false));
+    assert!(connections.get(&id()).is_none());
+    assert!(connections.last(&id()).is_none());
+    assert_eq!(connections.gates().closed_count(Instant::now()), 0);
+    let known = connections.known.read().len() + connections.last.lock().len();
+    assert_eq!(known, 0);
+}
+
+#[test]
+fn the_last_key_of_a_connection_that_is_gone_is_kept_while_it_is_used() {
+    let connections = connections();
+    assert!(connections.set(id(), usable(&connections), || true));
+    assert!(
+        !connections.set(id(), usable(&connections), || true),
+        "no news"
+    );
+    connections.unused(&id());
+    assert!(connections.last(&id()).is_some(), "it is there");
+    connections.retire(&id(), Some(&[]));
+    assert!(connections.get(&id()).is_none());
+    assert!(connections.last(&id()).is_some());
+    assert_eq!(connections.last_grants(&id()), Some(Vec::new()));
+    connections.unused(&id());
+    assert!(connections.last(&id()).is_none());
+}
