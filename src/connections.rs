@@ -52,6 +52,15 @@ impl ConnectionId {
             },
         }
     }
+
+    /// Its namespace, if it has one.
+    #[must_use]
+    pub fn namespace(&self) -> Option<&str> {
+        match self {
+            Self::Cluster { .. } => None,
+            Self::Namespaced { namespace, .. } => Some(namespace),
+        }
+    }
 }
 
 impl fmt::Display for ConnectionId {

@@ -149,10 +149,12 @@ pub enum Error {
     #[error("uses the key {0:?} as text, which is not UTF-8: use it with b64encode only")]
     Binary(String),
     /// What `b64decode` gives is used as text, and is not UTF-8.
-    #[error("decodes base64 in line {0} to what is not UTF-8 text")]
+    #[error("decodes base64 in line {0} to what is not UTF-8 text: leave b64decode out")]
     Decoded(Line),
     /// `b64decode` was given something else.
-    #[error("decodes base64 in line {0}, but what is there is not base64")]
+    #[error(
+        "decodes base64 in line {0}, but what is there is not base64: leave b64decode out, or correct the Secret"
+    )]
     NotBase64(Line),
 }
 

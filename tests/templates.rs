@@ -184,7 +184,7 @@ async fn what_is_no_value_is_not_sent() {
     for (wrong, what) in [
         (
             "{{ other | b64decode }}",
-            "The template over Secret \"database\" decodes base64 in line 1, but what is there is not base64.",
+            "The template over Secret \"database\" decodes base64 in line 1, but what is there is not base64: leave b64decode out, or correct the Secret.",
         ),
         (
             "{{ '' }}",

@@ -58,7 +58,7 @@ pub async fn check<C: Connection>(connection: Arc<C>, ctx: Arc<Context>) -> Acti
         Ok(finding) => finding,
         // What was known stays: the API server being away makes no key worse.
         Err(error) => {
-            warn!(connection = %id, %error, "could not read the API key; trying again");
+            warn!(namespace = id.namespace(), connection = %id, %error, "could not read the API key; trying again");
             return Action::requeue(backoff::jittered(backoff::delay(
                 ctx.connections.failed(&id),
             )));
@@ -68,7 +68,7 @@ pub async fn check<C: Connection>(connection: Arc<C>, ctx: Arc<Context>) -> Acti
         ctx.connections.succeeded(&id);
     }
     if let Err(error) = write(&*connection, &ctx, &finding).await {
-        warn!(connection = %id, error = source::brief(&error), "could not write the connection's status; trying again");
+        warn!(namespace = id.namespace(), connection = %id, error = source::brief(&error), "could not write the connection's status; trying again");
         return Action::requeue(backoff::jittered(backoff::delay(2)));
     }
     finding
@@ -100,6 +100,11 @@ async fn read_key<C: Connection>(
     ctx: &Context,
 ) -> Result<Result<ApiKey, Finding>, source::Error> {
     let of = connection.key();
+    let secret = match connection.meta().namespace {
+        Some(_) => format!("Secret {:?}", of.name),
+        // A cluster's connection has no namespace that would go without saying.
+        None => format!("Secret {:?} in namespace {}", of.name, of.namespace),
+    };
     let unusable = |reason, message: String| {
         Ok(Err(Finding {
             reason,
@@ -111,15 +116,14 @@ async fn read_key<C: Connection>(
         Ok(content) => content,
         Err(error @ source::Error::NotFound) => {
             let message = format!(
-                "Secret {:?} can't be used: {error}. Create it, with the API key at {:?}.",
-                of.name, of.key
+                "{secret} can't be used: {error}. Create it, with the API key at {:?}.",
+                of.key
             );
             return unusable(ConnectionReason::SecretNotFound, message);
         }
         Err(error @ source::Error::Forbidden) => {
             let message = format!(
-                "Secret {:?} can't be used: {error}. Allow it to get Secrets; it is tried again.",
-                of.name
+                "{secret} can't be used: {error}. Allow it to get Secrets; it is tried again."
             );
             // Nothing tells of the cure, and an API server that has just begun refuses what it grants later.
             let again = backoff::delay(ctx.connections.failed(&connection.id()));
@@ -135,8 +139,8 @@ async fn read_key<C: Connection>(
     };
     let Some(bytes) = content.bytes.map(Zeroizing::new) else {
         let message = format!(
-            "Secret {:?} has no key {:?}: add it, or correct apiKeySecretRef.key.",
-            of.name, of.key
+            "{secret} has no key {:?}: add it, or correct apiKeySecretRef.key.",
+            of.key
         );
         return unusable(ConnectionReason::KeyNotFound, message);
     };
@@ -144,8 +148,8 @@ async fn read_key<C: Connection>(
         Ok(key) => Ok(Ok(key)),
         Err(error) => {
             let message = format!(
-                "Key {:?} of Secret {:?} holds no API key ({error}): put a valid one there.",
-                of.key, of.name
+                "Key {:?} of {secret} holds no API key ({error}): put a valid one there.",
+                of.key
             );
             unusable(ConnectionReason::InvalidKey, message)
         }
@@ -200,7 +204,7 @@ async fn ask(id: &ConnectionId, credential: &Credential, ctx: &Context) -> Resul
     let key_id = credential.gate.key_id();
     match ctx.nairi.list_vaults(&credential.key).await {
         Ok(vaults) => {
-            info!(connection = %id, vaults, "the API accepts the key");
+            info!(namespace = id.namespace(), connection = %id, vaults, "the API accepts the key");
             ctx.connections.answered(key_id, true);
             Ok(())
         }
@@ -232,7 +236,7 @@ async fn ask(id: &ConnectionId, credential: &Credential, ctx: &Context) -> Resul
     }
 }
 
-/// Writes the status if it says anything new, and an event if `Ready` changed.
+/// Writes the status if it says anything new, and an event and a log line if `Ready` changed.
 async fn write<C: Connection>(
     connection: &C,
     ctx: &Context,
@@ -278,9 +282,12 @@ async fn write<C: Connection>(
     let within = (&ctx.fence, ctx.settings.kube_timeout);
     status::write(&api, target, &shown, &next, within).await?;
     if before.as_deref() != Some(reason.as_str()) {
+        // That the API accepts a key is logged where it is asked.
         let type_ = if reason.status() == Status::True {
             EventType::Normal
         } else {
+            let (id, namespace) = (connection.id(), connection.namespace());
+            warn!(namespace, connection = %id, %reason, detail = message, "the connection is not ready");
             EventType::Warning
         };
         ctx.events

@@ -297,12 +297,11 @@ async fn publish_notes(ctx: &Context, object: &VaultSecret, notes: &[Note]) {
                 )
             }
         };
-        info!(
-            namespace = object.namespace(),
-            name = object.name_any(),
-            %reason,
-            message
-        );
+        let (namespace, name) = (object.namespace(), object.name_any());
+        match type_ {
+            EventType::Normal => info!(namespace, name, %reason, message),
+            EventType::Warning => warn!(namespace, name, %reason, message),
+        }
         let (about, reason) = (object.object_ref(&()), reason.as_str());
         ctx.events
             .publish(about, type_, reason, "Send", &message)

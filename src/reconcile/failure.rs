@@ -16,19 +16,23 @@ const REJECTED_AGAIN: Duration = Duration::from_hours(1);
 pub fn refusal(error: &Error, vault_id: &str, now: Instant) -> Refusal {
     match error.class() {
         Class::Throttled { retry_after } => throttled(now + retry_after),
-        Class::Transient | Class::InvalidResponse => {
-            Refusal::new(Reason::ApiUnavailable, format!("Nairi: {error}. It is tried again.")).retried(Retry::Backoff)
-        }
+        Class::Transient | Class::InvalidResponse => Refusal::new(
+            Reason::ApiUnavailable,
+            format!("Nairi: {error}. It is tried again."),
+        )
+        .retried(Retry::Backoff),
         Class::Unauthorized => unauthorized(),
         Class::Rejected => Refusal::new(
             Reason::Rejected,
-            format!("Nairi refused the request: {error}. Correct the declaration; it is tried again every hour."),
+            format!("Nairi: {error}. Correct the declaration; it is tried again every hour."),
         )
         .retried(Retry::Every(REJECTED_AGAIN)),
         // The vault is listed again, less and less often, and the first list that succeeds wakes the object.
         Class::NotFound => Refusal::new(
             Reason::RemoteNotFound,
-            format!("Nairi knows no vault {vault_id}, or not this secret in it: correct spec.vaultId, or create what is missing."),
+            format!(
+                "Nairi knows no vault {vault_id}, or not this secret in it: correct spec.vaultId, or create what is missing."
+            ),
         ),
     }
 }

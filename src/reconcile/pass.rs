@@ -7,8 +7,10 @@ mod part;
 
 use std::time::Instant;
 
+use kube::ResourceExt as _;
 use kube_runtime::reflector::ObjectRef;
 use secrecy::SecretString;
+use tracing::info;
 
 use super::{
     apply::{self, Content, Note, Request},
@@ -23,7 +25,7 @@ use super::{
     verdict::{Refusal, Retry, Verdict},
 };
 use crate::{
-    api::{Reason, VaultSecret, VaultSecretStatus},
+    api::{ManagedField, Reason, VaultSecret, VaultSecretStatus},
     connections::{ConnectionId, Credential},
     context::Context,
     ledger::{Entry, Ledger},
@@ -327,6 +329,7 @@ impl Pass<'_> {
         let secret_id = change.secret_id.clone();
         match apply::patch(self.ctx, self.request(&credential), change, content).await {
             Ok(applied) => {
+                self.log_sent(&secret_id, fields);
                 self.notes.extend(applied.notes);
                 self.confirmed = Some(applied.confirmed.clone());
                 observed.patched(fields, applied.answer, applied.confirmed);
@@ -337,6 +340,23 @@ impl Pass<'_> {
             }
             Err(error) => Err(self.blocked(self.failure(&error), fields)),
         }
+    }
+
+    /// One line for each PATCH that changed something: status keeps the last one only.
+    fn log_sent(&self, secret: &str, fields: Fields) {
+        let names: Vec<_> = fields
+            .names()
+            .into_iter()
+            .map(ManagedField::as_str)
+            .collect();
+        info!(
+            namespace = self.object.namespace(),
+            name = self.object.name_any(),
+            vault = self.object.spec.vault_id,
+            secret,
+            fields = names.join(","),
+            "sent to Nairi"
+        );
     }
 
     /// The API says that the secret is gone.

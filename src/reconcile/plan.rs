@@ -520,7 +520,7 @@ pub(super) fn not_found(target: &Target, remote: &Remote) -> Refusal {
         (_, None) => (
             Reason::RemoteNotFound,
             format!(
-                "Vault {vault_id} has no secret with the key {env_key}: correct spec.envKey, or create the secret in Nairi."
+                "Vault {vault_id} has no secret with the key {env_key}: correct spec.envKey, create the secret in Nairi, or let it be created (creationPolicy: IfMissing)."
             ),
         ),
     };

@@ -21,7 +21,7 @@ use crate::{
 
 const SYNCED: &str = "The vault holds what is declared.";
 const SUSPENDED: &str = "spec.suspend is true: nothing is read or sent until it is false again.";
-const CONTENDED: &str = "Somebody else keeps changing this secret in Nairi, and it was put back three times within an hour: find who else writes it (another cluster, a script) and let one of you stop, or set driftPolicy: Report.";
+const CONTENDED: &str = "Somebody else keeps changing this secret in Nairi, and it was put back three times within an hour: find who else writes it (another cluster, a script) and let one of you stop, or set driftPolicy: Report. This goes an hour after the last time.";
 
 /// The status that follows from `previous` by `verdict`, for the object at `generation` that asks for the sync
 /// `requested`.

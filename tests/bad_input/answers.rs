@@ -184,7 +184,7 @@ async fn what_is_refused_waits_for_a_change() {
         says: stalled(
             "Rejected",
             format!(
-                "Nairi refused the request: {host} answered {status}: it refuses the request. Correct the declaration; it is tried again every hour."
+                "Nairi: {host} answered {status}: it refuses the request. Correct the declaration; it is tried again every hour."
             ),
         ),
     };
@@ -272,7 +272,7 @@ async fn what_the_api_says_of_domains_is_passed_on() {
     let says_why = stalled(
         "Rejected",
         format!(
-            "Nairi refused the request: {} answered 422: it refuses the request (\"allowed_domains[0]: no such TLD; key *** refused\"). Correct the declaration; it is tried again every hour.",
+            "Nairi: {} answered 422: it refuses the request (\"allowed_domains[0]: no such TLD; key *** refused\"). Correct the declaration; it is tried again every hour.",
             world.sim.address()
         ),
     );

@@ -50,12 +50,12 @@ fn all_wrong(world: &World, twice: &str) -> [Wrong; 7] {
     let malformed = stalled(
         "Rejected",
         format!(
-            "Nairi refused the request: {} answered 400: it refuses the request (\"invalid vault id\"). Correct the declaration; it is tried again every hour.",
+            "Nairi: {} answered 400: it refuses the request (\"invalid vault id\"). Correct the declaration; it is tried again every hour.",
             world.sim.address()
         ),
     );
     let no_key = not_found(format!(
-        "Vault {vault} has no secret with the key NOBODY: correct spec.envKey, or create the secret in Nairi."
+        "Vault {vault} has no secret with the key NOBODY: correct spec.envKey, create the secret in Nairi, or let it be created (creationPolicy: IfMissing)."
     ));
     let ambiguous = stalled(
         "AmbiguousEnvKey",
@@ -170,7 +170,7 @@ async fn what_appears_in_the_vault_is_found() {
         )
         .await;
     let missing = format!(
-        "Vault {} has no secret with the key LATE: correct spec.envKey, or create the secret in Nairi.",
+        "Vault {} has no secret with the key LATE: correct spec.envKey, create the secret in Nairi, or let it be created (creationPolicy: IfMissing).",
         world.vault
     );
     let missing = stalled("RemoteNotFound", missing);
@@ -264,7 +264,7 @@ async fn a_secret_deleted_in_nairi_that_was_named_by_its_key() {
     world.sim.outsider().delete(&lost).expect("it exists");
     world.set_secret("lost", "key", "second").await;
     let gone = format!(
-        "Vault {} has no secret with the key LOST: correct spec.envKey, or create the secret in Nairi.",
+        "Vault {} has no secret with the key LOST: correct spec.envKey, create the secret in Nairi, or let it be created (creationPolicy: IfMissing).",
         world.vault
     );
     let gone = stalled("RemoteNotFound", gone);

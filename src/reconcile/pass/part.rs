@@ -291,10 +291,11 @@ impl Pass<'_> {
         let spec = &self.object.spec;
         let (vault, secret) = (&spec.vault_id, status.secret_id.as_deref());
         let (namespace, name) = (self.object.namespace(), self.object.name_any());
-        let Some(cause) = why.leftover() else {
-            info!(namespace, name, vault, secret, ?why, "released");
+        let cause = why.cause();
+        if !why.leaves() {
+            info!(namespace, name, vault, secret, cause, "released");
             return Ok(Verdict::Released);
-        };
+        }
         let env_key = status.env_key.as_ref().or(spec.env_key.as_ref());
         warn!(
             namespace,

@@ -131,18 +131,33 @@ pub enum Why {
 }
 
 impl Why {
-    /// The clause that explains what stays behind, where something does that nobody here keeps any more.
+    /// Whether something may stay behind that nobody here keeps any more and nobody asked to keep.
     #[must_use]
-    pub const fn leftover(self) -> Option<&'static str> {
+    pub const fn leaves(self) -> bool {
         match self {
-            Self::Retained | Self::NeverBound | Self::HandedOver => None,
+            Self::Retained | Self::NeverBound | Self::HandedOver => false,
+            Self::PerhapsCreated
+            | Self::Suspended
+            | Self::NotPermitted
+            | Self::NotShown
+            | Self::NoKey => true,
+        }
+    }
+
+    /// The clause that explains it.
+    #[must_use]
+    pub const fn cause(self) -> &'static str {
+        match self {
+            Self::Retained => "deletionPolicy is Retain",
+            Self::NeverBound => "it was never bound to a secret",
             Self::PerhapsCreated => {
-                Some("its creation was under way, and it is not known whether it was carried out")
+                "its creation was under way, and it is not known whether it was carried out"
             }
-            Self::Suspended => Some("spec.suspend is true"),
-            Self::NotPermitted => Some("its connection does not grant this vault any more"),
-            Self::NotShown => Some("its present connection has not shown it"),
-            Self::NoKey => Some("there was no usable API key for longer than --deletion-grace"),
+            Self::HandedOver => "another VaultSecret keeps the secret",
+            Self::Suspended => "spec.suspend is true",
+            Self::NotPermitted => "its connection does not grant this vault any more",
+            Self::NotShown => "its present connection has not shown it",
+            Self::NoKey => "there was no usable API key for longer than --deletion-grace",
         }
     }
 }

@@ -54,7 +54,7 @@ fn what_is_wrong_is_said_in_one_sentence() {
             "{{ key | b64decode }}",
             &[("key", b"canary!")],
             Reason::InvalidValue,
-            "The template over Secret \"db\" decodes base64 in line 1, but what is there is not base64.",
+            "The template over Secret \"db\" decodes base64 in line 1, but what is there is not base64: leave b64decode out, or correct the Secret.",
         ),
         (
             "{{ key }}",
