@@ -21,6 +21,14 @@ const TAKEOVER: Duration = Duration::from_secs(20);
 /// How long a lease holds.
 const LEASE: Duration = Duration::from_secs(15);
 
+/// For how long the API server is away: `OUTAGE_SECONDS`, or 20 s, which is longer than the lease.
+fn outage_lasts() -> Duration {
+    let seconds = std::env::var("OUTAGE_SECONDS")
+        .ok()
+        .and_then(|it| it.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(20))
+}
+
 /// A world whose `token` is in sync, with a replica that leads, and one that stands by.
 async fn two(setup: Setup) -> (World, Operator, String) {
     let (world, id) = token(setup.elects()).await;
@@ -277,7 +285,7 @@ async fn an_api_server_that_is_away() {
         "{log}"
     );
     fault.release();
-    tokio::time::sleep(Duration::from_secs(20).saturating_sub(began.elapsed())).await;
+    tokio::time::sleep(outage_lasts().saturating_sub(began.elapsed())).await;
     assert_eq!(second.ended(), None, "it goes on trying");
     let readyz = second.get("/readyz").await.expect("it serves");
     assert_eq!(readyz.0, 200);
