@@ -222,8 +222,10 @@ async fn a_connection_without_a_key() {
             "Normal Verified",
             "Warning SecretNotFound",
             "Warning KeyNotFound",
+            "Warning InvalidKey",
             "Warning InvalidKey"
-        ]
+        ],
+        "the last two say different things"
     );
     assert_eq!(events(&world, "steady").await, [SYNCED]);
     nowhere(&world, &["canary", world.sim.api_key()]).await;

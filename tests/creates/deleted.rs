@@ -21,6 +21,13 @@ async fn what_somebody_deleted_is_created_again() {
     assert!(began.elapsed() < SWEPT, "after {:?}", began.elapsed());
     let new = is_created(&world).await;
     assert_ne!(new, old);
+    let created = [&old, &new].map(|id| format!("Created the secret in Nairi: {id}."));
+    eventually("each is told with its own id", SOON, || async {
+        let events = world.events("token").await.into_iter();
+        let told = events.filter_map(|(reason, note)| (reason == "Created").then_some(note));
+        (told.collect::<Vec<_>>() == created).then_some(())
+    })
+    .await;
     let seen = world.seen(&mark);
     assert_eq!(writes(&seen), [creation(&world)]);
     // The old one was asked for itself: a list alone proves nothing.

@@ -66,6 +66,8 @@ async fn a_namespace_goes_and_takes_its_secrets_with_it() {
     let mark = world.mark_now();
     delete_namespace(&world).await;
     namespace_gone(&world).await;
+    let log = world.operator.log();
+    assert!(!log.contains("could not publish an event"), "{log}");
     let left = stored(&world);
     assert!(left.is_empty(), "{left:#?}");
     let deleted = world.requests().since(mark.sim).writes();
