@@ -12,13 +12,10 @@ use crate::{
     api::Reason,
     claims::Subject,
     reconcile::{
-        claiming,
+        claiming, conclude,
         fields::Fields,
         pass::same_declaration,
-        plan::{
-            Claim,
-            parting::{self, Farewell, Key, Parting, Permission},
-        },
+        plan::parting::{self, Farewell, Key, Parting, Permission},
         status::ready_reason,
         verdict::{Refusal, Retry, Verdict},
     },
@@ -113,7 +110,7 @@ impl Run<'_> {
             vault_id: self.object.spec.vault_id.clone(),
             secret_id: secret_id.to_owned(),
         })?;
-        self.still_leaving()?;
+        self.still_leaving(secret_id)?;
         if fault == Fault::Outdated {
             return Err(Verdict::Outdated);
         }
@@ -132,13 +129,13 @@ impl Run<'_> {
         Ok(true)
     }
 
-    fn still_leaving(&self) -> Result<(), Verdict> {
+    fn still_leaving(&self, secret_id: &str) -> Result<(), Verdict> {
         let now = self.world.lives[self.at].cache.as_ref();
         let same = now.is_some_and(|now| same_declaration(&self.object, now));
-        if same && self.permission() != Permission::Denied && self.claim() == Claim::Held {
+        if same && parting::parting(&self.parting()).deletes(secret_id) {
             Ok(())
         } else {
-            Err(Verdict::Outdated)
+            Err(Verdict::Unchecked(Retry::Every(conclude::AFTER_CONFLICT)))
         }
     }
 

@@ -15,13 +15,12 @@ use crate::{
     grants,
     nairi::{Class, KeyId},
     reconcile::{
-        apply, claiming, dry_run,
+        apply, claiming,
+        conclude::AFTER_CONFLICT,
+        dry_run,
         fields::Fields,
         finalizer,
-        plan::{
-            Claim,
-            parting::{self, Farewell, Heir, Key, Parting, Permission, Why},
-        },
+        plan::parting::{self, Farewell, Heir, Key, Parting, Permission, Why},
         resolve,
         status::ready_reason,
         verdict::{Refusal, Retry, Verdict},
@@ -67,7 +66,7 @@ impl Pass<'_> {
                     return Err(self.keyless(status, key, left));
                 }
                 (Farewell::Delete { secret_id }, Some(credential)) => {
-                    match self.delete(credential, &secret_id).await? {
+                    match self.delete(credential, status, &secret_id).await? {
                         Deleted::Yes => return self.deleted(status, &secret_id).await,
                         Deleted::KeyRefused => {}
                     }
@@ -190,6 +189,7 @@ impl Pass<'_> {
     async fn delete(
         &mut self,
         credential: &Credential,
+        status: &VaultSecretStatus,
         secret_id: &str,
     ) -> Result<Deleted, Verdict> {
         self.admit(credential, Fields::NONE)?;
@@ -197,7 +197,7 @@ impl Pass<'_> {
             vault_id: self.object.spec.vault_id.clone(),
             secret_id: secret_id.to_owned(),
         })?;
-        self.still_leaving()?;
+        self.still_leaving(status, secret_id)?;
         match apply::delete(self.ctx, self.request(credential), secret_id).await {
             Ok(()) => Ok(Deleted::Yes),
             Err(error) if error.class() == Class::Unauthorized => Ok(Deleted::KeyRefused),
@@ -213,15 +213,17 @@ impl Pass<'_> {
         }
     }
 
-    /// Checks, right before the secret is deleted, that nothing has been said against it meanwhile.
-    fn still_leaving(&self) -> Result<(), Verdict> {
+    /// Checks, right before the secret is deleted, that nothing has been said against it meanwhile, and that nobody has
+    /// turned up to take it over.
+    fn still_leaving(&self, status: &VaultSecretStatus, secret_id: &str) -> Result<(), Verdict> {
         let now = self.ctx.stores.objects.get(self.key);
         let same = now.is_some_and(|now| same_declaration(self.object, &now));
-        let denied = self.means().permission == Permission::Denied;
-        if same && !denied && self.claim() == Claim::Held {
+        let known = self.parting(status, &self.means());
+        if same && parting::parting(&known).deletes(secret_id) {
             Ok(())
         } else {
-            Err(Verdict::Outdated)
+            // Not all that changes it wakes an object that leaves.
+            Err(Verdict::Unchecked(Retry::Every(AFTER_CONFLICT)))
         }
     }
 
