@@ -1,6 +1,7 @@
 //! A small world in which the pure steps run: a vault with its switches, an API server, a process with its ledger and
 //! its claims, others who write to the vault; and what must hold of every history in it.
 
+mod cases;
 mod course;
 mod events;
 mod histories;

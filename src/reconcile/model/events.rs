@@ -45,17 +45,27 @@ pub(super) enum Event {
 }
 
 /// What an object declares at first.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct First {
-    target: u8,
-    connection: usize,
-    create: bool,
-    delete: bool,
-    report: bool,
-    domains: u8,
+    pub(super) target: u8,
+    pub(super) connection: usize,
+    pub(super) create: bool,
+    pub(super) delete: bool,
+    pub(super) report: bool,
+    pub(super) domains: u8,
 }
 
 impl First {
+    /// By its environment key, and nothing else asked for.
+    pub(super) const PLAIN: Self = Self {
+        target: 0,
+        connection: 0,
+        create: false,
+        delete: false,
+        report: false,
+        domains: 0,
+    };
+
     fn spec(self) -> VaultSecretSpec {
         let mut spec = VaultSecretSpec {
             vault_id: VAULT.into(),

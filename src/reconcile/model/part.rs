@@ -54,7 +54,7 @@ impl Run<'_> {
                     return Err(self.blocked(refusal, Fields::NONE));
                 }
                 Farewell::Delete { secret_id } => {
-                    if self.delete(&secret_id)? {
+                    if self.delete(&status, &secret_id)? {
                         self.hold(false)?;
                         return Ok(Verdict::Released);
                     }
@@ -122,13 +122,13 @@ impl Run<'_> {
     }
 
     /// Deletes the secret; false where the key was refused.
-    fn delete(&mut self, secret_id: &str) -> Result<bool, Verdict> {
+    fn delete(&mut self, status: &VaultSecretStatus, secret_id: &str) -> Result<bool, Verdict> {
         let fault = self.fault();
         self.admitted(Fields::NONE)?;
         self.meanwhile();
         let subject = claiming::secret(&self.object, secret_id);
         let _turn = self.turn(subject.clone())?;
-        self.still_leaving()?;
+        self.still_leaving(status, secret_id)?;
         if fault == Fault::Outdated {
             return Err(Verdict::Outdated);
         }
@@ -149,13 +149,13 @@ impl Run<'_> {
         Ok(true)
     }
 
-    fn still_leaving(&self) -> Result<(), Verdict> {
+    fn still_leaving(&self, status: &VaultSecretStatus, secret_id: &str) -> Result<(), Verdict> {
         let now = self.world.lives[self.at].cache.as_ref();
         let same = now.is_some_and(|now| same_declaration(&self.object, now));
-        if same && self.permission() != Permission::Denied && self.claim() == Claim::Held {
+        if same && parting::parting(&self.parting(status)).deletes(secret_id) {
             Ok(())
         } else {
-            Err(Verdict::Outdated)
+            Err(Verdict::Unchecked(Retry::AfterConflict))
         }
     }
 

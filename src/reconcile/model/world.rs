@@ -177,13 +177,9 @@ impl World {
     /// Room for `places` objects, and a vault with a secret of each of these environment keys.
     pub(super) fn new(switches: Switches, places: usize, env_keys: &[&str]) -> Self {
         let (queue, due) = Queue::new();
-        let life = || Life {
-            permitted: true,
-            ..Life::default()
-        };
-        Self {
+        let mut world = Self {
             vault: Vault::new(switches, env_keys),
-            lives: std::iter::repeat_with(life).take(places).collect(),
+            lives: Vec::new(),
             ledger: Ledger::default(),
             claims: Claims::new(queue),
             queue: due,
@@ -199,7 +195,19 @@ impl World {
             began: Instant::now(),
             done: Done::default(),
             trace: Vec::new(),
+        };
+        for _ in 0..places {
+            world.add_place();
         }
+        world
+    }
+
+    /// Room for one more object.
+    pub(super) fn add_place(&mut self) {
+        self.lives.push(Life {
+            permitted: true,
+            ..Life::default()
+        });
     }
 
     /// One object, for a secret that is there.

@@ -73,7 +73,7 @@ impl Pass<'_> {
                     return Err(self.keyless(status, key, left));
                 }
                 (Farewell::Delete { secret_id }, Some(credential)) => {
-                    match self.delete(credential, &secret_id).await? {
+                    match self.delete(credential, status, &secret_id).await? {
                         Deleted::Yes => return self.deleted(status, &secret_id).await,
                         Deleted::KeyRefused => {}
                     }
@@ -219,6 +219,7 @@ impl Pass<'_> {
     async fn delete(
         &mut self,
         credential: &Credential,
+        status: &VaultSecretStatus,
         secret_id: &str,
     ) -> Result<Deleted, Verdict> {
         if let Err(verdict) = self.admit(credential, Fields::NONE) {
@@ -232,7 +233,7 @@ impl Pass<'_> {
         }
         let subject = claiming::secret(self.object, secret_id);
         let _turn = self.turn(subject.clone())?;
-        self.still_leaving()?;
+        self.still_leaving(status, secret_id)?;
         match apply::delete(self.ctx, self.request(credential), secret_id).await {
             Ok(()) => {
                 self.vanished(credential, &subject);
@@ -252,15 +253,17 @@ impl Pass<'_> {
         }
     }
 
-    /// Checks, right before the secret is deleted, that nothing has been said against it meanwhile.
-    fn still_leaving(&self) -> Result<(), Verdict> {
+    /// Checks, right before the secret is deleted, that nothing has been said against it meanwhile, and that nobody has
+    /// turned up to take it over.
+    fn still_leaving(&self, status: &VaultSecretStatus, secret_id: &str) -> Result<(), Verdict> {
         let now = self.ctx.stores.objects.get(self.key);
         let same = now.is_some_and(|now| same_declaration(self.object, &now));
-        let denied = self.means().permission == Permission::Denied;
-        if same && !denied && self.claim() == Claim::Held {
+        let known = self.parting(status, &self.means());
+        if same && parting::parting(&known).deletes(secret_id) {
             Ok(())
         } else {
-            Err(Verdict::Outdated)
+            // Not all that changes it wakes an object that leaves.
+            Err(Verdict::Unchecked(Retry::AfterConflict))
         }
     }
 

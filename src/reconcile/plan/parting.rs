@@ -109,6 +109,14 @@ pub enum Farewell {
     AwaitKey(Key, Option<Duration>),
 }
 
+impl Farewell {
+    /// Whether that secret is to be deleted.
+    #[must_use]
+    pub fn deletes(&self, secret: &str) -> bool {
+        matches!(self, Self::Delete { secret_id } if secret_id == secret)
+    }
+}
+
 /// Why an object is released without its remote secret being deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {

@@ -313,6 +313,23 @@ fn recorded_drift_keeps_its_spelling() {
     assert_eq!(drift(&record, Some(&later)), news);
 }
 
+/// The record is of the secret that `spec` names, and the secret itself says that it has another key by now.
+#[test]
+fn a_secret_that_answers_with_another_key_is_left_alone() {
+    let desired = desired(Value::Unread, Some(&["a.com"]), DriftPolicy::Correct);
+    let renamed = RemoteSecret {
+        env_key: "OTHER".into(),
+        ..remote("u2", &["b.com"])
+    };
+    let Plan::Refuse(refusal) = decide(
+        &desired,
+        &observed(Some(confirmed()), Remote::Seen(renamed)),
+    ) else {
+        panic!("it is not the one");
+    };
+    assert_eq!(refusal.reason, Reason::RemoteNotFound);
+}
+
 #[test]
 fn traces_of_our_own_lost_patch_are_nobody_elses_change() {
     let desired = desired(read(), Some(&["a.com"]), DriftPolicy::Correct);
