@@ -68,13 +68,13 @@ pub fn compare(
 ) -> Option<Hint> {
     let idle = object.spec.suspend || object.metadata.deletion_timestamp.is_some();
     let answered_since = entry.asked.is_some_and(|asked| asked > list.began);
-    // What our own lost PATCH may have changed is sent again anyway.
-    let in_doubt = entry.uncertain & managed(object);
-    if idle || answered_since || !in_doubt.is_empty() {
-        return None;
-    }
     let target = Target::of(&object.spec);
     let bound = observe::binding(&target, status, entry);
+    // What our own lost PATCH may have changed is sent again anyway.
+    let in_doubt = bound.is_some() && !(entry.uncertain & managed(object)).is_empty();
+    if idle || answered_since || in_doubt {
+        return None;
+    }
     let remote = list.find(
         &target,
         bound.as_ref().map(|bound| bound.secret_id.as_str()),
