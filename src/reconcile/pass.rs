@@ -1,8 +1,10 @@
 //! One pass: asks `plan` for the next step and takes it, until nothing is left to do.
 
+mod admit;
 mod claim;
 mod create;
 mod hold;
+mod look;
 mod part;
 
 use std::time::Instant;
@@ -19,7 +21,7 @@ use super::{
     dry_run, failure,
     fields::Fields,
     observe,
-    plan::{self, Change, Claim, Observed, Plan, Remote},
+    plan::{self, Change, Observed, Plan, Remote},
     record::Confirmed,
     resolve, status,
     verdict::{Refusal, Retry, Verdict},
@@ -29,8 +31,7 @@ use crate::{
     connections::{ConnectionId, Credential},
     context::Context,
     ledger::{Entry, Ledger},
-    nairi::{self, Admission, Class, Permit, RemoteSecret, same_instant},
-    vaults::Look,
+    nairi::{self, Class, Permit},
 };
 
 /// More steps than any object needs: look, read, ask, patch, and patch what the answer showed.
@@ -190,115 +191,6 @@ impl Pass<'_> {
         Ok(value)
     }
 
-    /// Looks the secret up in its vault's list.
-    fn find(
-        &mut self,
-        connection: &ConnectionId,
-        desired: &Desired,
-        observed: &mut Observed,
-    ) -> Result<(), Verdict> {
-        let listed = self.look(connection, desired, observed)?;
-        if self.ctx.settings.dry_run {
-            dry_run::saw(observed, desired, listed);
-        } else {
-            observed.remote = listed;
-        }
-        self.shown(desired, observed);
-        Ok(())
-    }
-
-    fn look(
-        &mut self,
-        connection: &ConnectionId,
-        desired: &Desired,
-        observed: &Observed,
-    ) -> Result<Remote, Verdict> {
-        let credential = self.admitted(connection, Fields::NONE)?;
-        self.current()?;
-        let bound = observed
-            .confirmed
-            .as_ref()
-            .map(|confirmed| confirmed.secret_id.as_str());
-        self.looked = Instant::now();
-        let created = claiming::creation(desired).and_then(|key| self.ctx.claims.created(&key));
-        let mut since = created.map_or(self.due, |created| created.max(self.due));
-        if claiming::creation(desired).is_some() {
-            // Others may have created it while this object waited its turn.
-            let lately = self.looked.checked_sub(self.ctx.settings.reconcile_timeout);
-            since = lately.map_or(since, |lately| lately.max(since));
-        }
-        match self.ctx.vaults.look(
-            &credential,
-            &mut self.permit,
-            &desired.target,
-            bound,
-            (self.key, since),
-        ) {
-            Look::Shown(remote) => Ok(remote),
-            Look::Awaited => Err(Verdict::Waiting),
-            Look::Failed(error) => Err(self.blocked(self.failure(&error), Fields::NONE)),
-        }
-    }
-
-    /// Asks the secret itself.
-    async fn ask(
-        &mut self,
-        connection: &ConnectionId,
-        desired: &Desired,
-        observed: &mut Observed,
-        secret_id: &str,
-    ) -> Result<(), Verdict> {
-        let answer = self.read_remote(connection, secret_id).await?;
-        let answer = self.unrepeated(answer, desired, observed)?;
-        if let Remote::Listed(listed) = &observed.remote
-            && !same_instant(&listed.updated_at, &answer.updated_at)
-        {
-            self.ctx.ledger.outdated(self.uid, &listed.updated_at);
-        }
-        if observed.saw(desired, answer) {
-            self.confirmed.clone_from(&observed.confirmed);
-        }
-        self.shown(desired, observed);
-        Ok(())
-    }
-
-    async fn read_remote(
-        &mut self,
-        connection: &ConnectionId,
-        secret_id: &str,
-    ) -> Result<RemoteSecret, Verdict> {
-        let credential = self.admitted(connection, Fields::NONE)?;
-        self.current()?;
-        match apply::read(self.ctx, self.request(&credential), secret_id).await {
-            Ok(secret) => Ok(secret),
-            Err(error) if error.class() == Class::NotFound => {
-                Err(self.gone(&credential, secret_id))
-            }
-            Err(error) => Err(self.blocked(self.failure(&error), Fields::NONE)),
-        }
-    }
-
-    /// What a read shows, unless it is the value that was sent before.
-    fn unrepeated(
-        &self,
-        answer: RemoteSecret,
-        desired: &Desired,
-        observed: &Observed,
-    ) -> Result<RemoteSecret, Verdict> {
-        let declared = desired.allowed_domains.as_ref();
-        let known = |text: &str| {
-            let confirmed = observed.confirmed.as_ref();
-            confirmed.is_some_and(|confirmed| confirmed.knows(declared, text))
-        };
-        match &desired.value {
-            Value::Read(value) if answer.repeats(value, known) => {
-                let error = nairi::Error::repeats_the_value();
-                Err(self.blocked(self.failure(&error), Fields::NONE))
-            }
-            _ => Ok(answer),
-        }
-    }
-
     async fn patch(
         &mut self,
         connection: &ConnectionId,
@@ -370,53 +262,6 @@ impl Pass<'_> {
             ctx.queues.objects.wake(self.key.clone());
         }
         verdict
-    }
-
-    /// The connection's key and a slot at its gate.
-    fn admitted(
-        &mut self,
-        connection: &ConnectionId,
-        pending: Fields,
-    ) -> Result<Credential, Verdict> {
-        let credential =
-            resolve::credential(self.ctx, connection).map_err(|verdict| match verdict {
-                Verdict::Blocked { refusal, .. } => self.blocked(refusal, pending),
-                verdict => verdict,
-            })?;
-        self.admit(&credential, pending)?;
-        Ok(credential)
-    }
-
-    fn admit(&mut self, credential: &Credential, pending: Fields) -> Result<(), Verdict> {
-        if self
-            .permit
-            .as_ref()
-            .is_some_and(|permit| permit.gate().key_id() == credential.gate.key_id())
-        {
-            return Ok(());
-        }
-        match credential.gate.admit(self.key, Instant::now()) {
-            Admission::Pass(permit) => {
-                self.permit = Some(permit);
-                Ok(())
-            }
-            Admission::Full => Err(Verdict::Waiting),
-            Admission::ClosedUntil(until) => Err(self.blocked(failure::throttled(until), pending)),
-            Admission::Unauthorized => Err(self.blocked(failure::unauthorized(), pending)),
-        }
-    }
-
-    /// Checks, right before something is sent, that the object is still the one we decided for, permitted, and not
-    /// behind an older claimant.
-    fn current(&self) -> Result<(), Verdict> {
-        let now = self.ctx.stores.objects.get(self.key);
-        let same = now.is_some_and(|now| {
-            same_declaration(self.object, &now)
-                && now.metadata.deletion_timestamp.is_none()
-                && resolve::permitted(&self.ctx.stores, &now).is_ok()
-                && !matches!(self.claim(), Claim::Lost { .. })
-        });
-        if same { Ok(()) } else { Err(Verdict::Outdated) }
     }
 
     /// The record of an object in sync. The source's version is refreshed only where status is written anyway.

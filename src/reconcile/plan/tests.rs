@@ -2,8 +2,12 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    api::VaultSecretStatus,
-    reconcile::{desired::Value, record::Sent, verdict::Retry},
+    api::{Reason, VaultSecretStatus},
+    reconcile::{
+        desired::{Target, Value},
+        record::Sent,
+        verdict::Retry,
+    },
 };
 
 const BOTH: Fields = Fields {
