@@ -39,7 +39,7 @@ pub(super) struct Run<'a> {
     pub(super) entry: Entry,
     pub(super) previous: &'a VaultSecretStatus,
     pub(super) read: Option<String>,
-    pub(super) looked: Option<Instant>,
+    pub(super) looked: Instant,
     pub(super) confirmed: Option<Confirmed>,
     /// Whether the pass has set the finalizer.
     pub(super) held: bool,
@@ -64,7 +64,7 @@ impl<'a> Run<'a> {
             entry,
             previous,
             read: None,
-            looked: None,
+            looked: Instant::now(),
             confirmed: None,
             held: false,
             steps: 0,
@@ -245,7 +245,7 @@ impl<'a> Run<'a> {
         self.meanwhile();
         self.admitted(Fields::NONE)?;
         self.current()?;
-        self.looked = Some(Instant::now());
+        self.looked = Instant::now();
         self.authorised(Fields::NONE)?;
         let list = self.world.vault.list();
         list.ok_or_else(|| self.unavailable(Fields::NONE))

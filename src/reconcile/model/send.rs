@@ -101,7 +101,7 @@ impl Run<'_> {
         let _turn = self.turn(subject.clone())?;
         self.current()?;
         let created = self.world.claims.created(&subject);
-        if created.is_some_and(|created| Some(created) >= self.looked) {
+        if created.is_some_and(|created| created >= self.looked) {
             observed.remote = Remote::Unasked;
             return Ok(());
         }
