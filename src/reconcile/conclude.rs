@@ -64,7 +64,7 @@ pub(super) async fn conclude(
                 return Action::await_change();
             }
             if conflict {
-                return again(&ctx.ledger, uid, backoff::after_conflict);
+                return Action::requeue(backoff::jittered(backoff::AFTER_CONFLICT));
             }
             warn!(
                 namespace = object.namespace(),
@@ -72,7 +72,7 @@ pub(super) async fn conclude(
                 error = brief(&error),
                 "could not write the status; trying again"
             );
-            again(&ctx.ledger, uid, backoff::delay)
+            again(&ctx.ledger, uid)
         }
     }
 }
@@ -183,8 +183,10 @@ fn next_action(
         Verdict::Blocked { refusal, .. } => refusal.retry,
     };
     match retry {
-        Retry::Backoff => return again(ledger, uid, backoff::delay),
-        Retry::AfterConflict => return again(ledger, uid, backoff::after_conflict),
+        Retry::Backoff => return again(ledger, uid),
+        Retry::AfterConflict => {
+            return Action::requeue(backoff::jittered(backoff::AFTER_CONFLICT));
+        }
         Retry::OnChange | Retry::At(_) | Retry::Every(_) => {}
     }
     ledger.succeeded(uid);
@@ -202,8 +204,8 @@ fn next_action(
 }
 
 /// Counts a failure, and goes by how many there were in a row.
-fn again(ledger: &Ledger, uid: &str, delay: fn(u32) -> Duration) -> Action {
-    Action::requeue(backoff::jittered(delay(ledger.failed(uid))))
+fn again(ledger: &Ledger, uid: &str) -> Action {
+    Action::requeue(backoff::jittered(backoff::delay(ledger.failed(uid))))
 }
 
 /// One event and one log line when `Ready` changes, and when somebody else is found to keep writing.

@@ -65,7 +65,7 @@ pub enum Retry {
     OnChange,
     /// After the object's own growing, jittered delay.
     Backoff,
-    /// In a moment, and after ever more of those: a write of ours met a newer object.
+    /// In a moment: a write of ours met a newer object.
     AfterConflict,
     /// At a time somebody else named (a `Retry-After`).
     At(Instant),
