@@ -26,6 +26,7 @@ async fn synced(world: &World, actual: &Value, id: &str, applied: Option<Value>)
     let stored = world.sim.secret(id).expect("it exists");
     let mut expected = json!({
         "observedGeneration": 1,
+        "connectionRef": world.connection,
         "secretId": id,
         "envKey": stored.env_key,
         "allowedDomains": stored.allowed_domains,
