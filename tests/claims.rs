@@ -1,15 +1,13 @@
 //! One remote secret, one writer: the oldest VaultSecret that means it; the others wait, and take over at once.
 
-mod support;
-
-use kube::{
-    Api,
-    api::{DeleteParams, PostParams},
-};
-use support::{
+use crate::support::{
     objects::{VaultSecretBuilder, condition, current_reason, secret},
     wait::SOON,
     *,
+};
+use kube::{
+    Api,
+    api::{DeleteParams, PostParams},
 };
 use vaultsecret_operator::api::{
     ConnectionKind, SecretKeyRef, VaultConnection, VaultConnectionSpec, VaultSecret,

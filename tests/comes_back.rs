@@ -1,14 +1,11 @@
 //! What goes and comes back, and what comes all at once: Secrets, objects, the fingerprint key, two hundred of them.
 
-mod aftermath;
-mod support;
-
 use std::{collections::BTreeSet, time::Duration};
 
-use aftermath::*;
+use crate::aftermath::*;
+use crate::support::*;
 use futures::StreamExt as _;
 use kube::api::DeleteParams;
-use support::*;
 use vaultsecret_operator::{api::VaultSecret, fingerprint::keeper};
 
 /// How many objects come at once.

@@ -1,12 +1,10 @@
 //! What others change in Nairi is put right or reported within one interval, and nothing that only looks like a change
 //! is taken for one.
 
-mod support;
-
 use std::time::{Duration, Instant};
 
+use crate::support::*;
 use nairi_sim::{DomainsOrder, Entries, Lag, TimeFormat};
-use support::*;
 use vaultsecret_operator::api::VaultSecret;
 
 const DOMAINS: [&str; 2] = ["api.example.com", "*.Example.org"];

@@ -1,10 +1,7 @@
 //! `--dry-run`: nothing is sent, the record stays, and status says what would be sent; without it that is done, once.
 
-mod aftermath;
-mod support;
-
-use aftermath::*;
-use support::*;
+use crate::aftermath::*;
+use crate::support::*;
 use vaultsecret_operator::{
     api::{FINALIZER, VaultSecret, VaultSecretStatus},
     sync_request::ANNOTATION,

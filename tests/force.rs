@@ -1,11 +1,8 @@
 //! A sync on request: each new value of the annotation `nairi.ai/sync-requested-at` has everything that is managed
 //! read and sent once, whatever happens meanwhile.
 
-mod aftermath;
-mod support;
-
-use aftermath::*;
-use support::*;
+use crate::aftermath::*;
+use crate::support::*;
 use vaultsecret_operator::sync_request::ANNOTATION;
 
 /// Asks for a sync of `token`, as users do.

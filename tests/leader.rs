@@ -1,16 +1,13 @@
 //! Of several replicas one acts, at any instant, and another takes over: at once when the first is told to end, within
 //! 20 s when it dies. A leader that was paused past its lease, or can't renew it, sends nothing and writes nothing.
 
-mod aftermath;
-mod support;
-
 use std::time::{Duration, Instant};
 
-use aftermath::*;
+use crate::aftermath::*;
+use crate::support::*;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use kube::Api;
 use nairi_sim::Entry;
-use support::*;
 
 /// How soon another replica acts after one was told to end.
 const HANDOVER: Duration = Duration::from_secs(2);

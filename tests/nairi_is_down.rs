@@ -1,14 +1,11 @@
 //! Nothing is lost when the Nairi API is away or fails, or when the operator has to end meanwhile: each object
 //! waits for itself, ever longer, and goes on by itself once the API is back.
 
-mod aftermath;
-mod support;
-
 use std::time::{Duration, Instant};
 
-use aftermath::*;
+use crate::aftermath::*;
+use crate::support::*;
 use nairi_sim::{Entries, FaultHandle};
-use support::*;
 
 /// The delays after failures in a row, each shortened by up to half.
 const DELAYS: [u64; 3] = [1, 2, 4];

@@ -1,13 +1,10 @@
 //! Nothing is lost: rotations that come faster than they can be sent, a kill at any instant, answers that get
 //! lost, status writes that meet a conflict. All of it ends in the declared state and a true status.
 
-mod aftermath;
-mod support;
-
 use std::time::Duration;
 
-use aftermath::*;
-use support::*;
+use crate::aftermath::*;
+use crate::support::*;
 
 #[tokio::test]
 async fn ten_rotations_a_second_end_with_the_last_value() {

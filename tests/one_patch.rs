@@ -3,12 +3,10 @@
 //! Every test compares everything that was sent to Nairi, reads included, and everything that was written to
 //! Kubernetes, by the API server's own log.
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::*;
 use nairi_sim::DomainsOrder;
-use support::*;
 
 /// The one status write that goes with a PATCH, or with a new generation.
 const STATUS: &str = "patch vaultsecrets/status token";

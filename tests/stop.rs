@@ -1,10 +1,8 @@
 //! SIGTERM: no new work is begun, what is under way is finished, and the process ends well and in time.
 
-mod support;
-
 use std::time::{Duration, Instant};
 
-use support::*;
+use crate::support::*;
 
 #[tokio::test]
 async fn what_is_under_way_is_finished() {

@@ -1,10 +1,7 @@
 //! `suspend: true`: nothing is read or sent, and what is missed meanwhile is made up for once.
 
-mod aftermath;
-mod support;
-
-use aftermath::*;
-use support::*;
+use crate::aftermath::*;
+use crate::support::*;
 use vaultsecret_operator::api::VaultSecret;
 
 async fn suspend(world: &World) -> VaultSecret {

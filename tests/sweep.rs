@@ -1,16 +1,14 @@
 //! Each vault in use is listed once an interval, whatever the number of objects; where nothing differs nothing else
 //! is sent, and nothing is written. A list stands in nobody's way, and one that fails changes no status.
 
-mod support;
-
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
 };
 
+use crate::support::*;
 use futures::future::join_all;
 use nairi_sim::Entries;
-use support::*;
 
 const VAULTS: usize = 5;
 

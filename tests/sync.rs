@@ -1,9 +1,7 @@
 //! What is declared reaches the vault, by whichever name and connection, and the status tells the truth.
 
-mod support;
-
+use crate::support::*;
 use nairi_sim::TimeFormat;
-use support::*;
 use vaultsecret_operator::api::ConnectionKind;
 
 /// The status as the API server has it.

@@ -1,9 +1,7 @@
 //! A value put together from the keys of one Secret is sent when it changes, and only then; and a template reaches
 //! nothing but those keys.
 
-mod support;
-
-use support::*;
+use crate::support::*;
 
 const TEXT: &str =
     "postgresql://{{ user | trim | urlencode }}:{{ data[\"db-password\"] | urlencode }}@db/app";

@@ -1,9 +1,7 @@
 //! Whose keys an operator touches: one for some namespaces leaves the connections of others to those who
 //! watch them, though it sees them all.
 
-mod support;
-
-use support::*;
+use crate::support::*;
 
 /// Another operator of the same cluster, for another namespace and with another API, never sends our key there.
 #[tokio::test]

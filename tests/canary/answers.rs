@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use nairi_sim::{Answer, Effect};
 
-use super::{search::canary_key, setup, steps::Canary, support::*};
+use super::{search::canary_key, setup, steps::Canary};
+use crate::support::*;
 
 #[tokio::test]
 async fn no_answer_makes_the_json_log_show_a_value() {

@@ -10,8 +10,8 @@ use tokio::{
 use super::{
     search::{Search, canary_key},
     setup,
-    support::*,
 };
+use crate::support::*;
 
 /// How it answers one connection after the other.
 const ANSWERS: [&str; 4] = [

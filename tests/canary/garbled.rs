@@ -9,8 +9,8 @@ use super::{
     search::canary_key,
     setup,
     steps::Canary,
-    support::*,
 };
+use crate::support::*;
 
 #[tokio::test]
 async fn no_answer_of_kubernetes_makes_the_json_log_show_a_secret() {

@@ -2,7 +2,8 @@
 
 use nairi_sim::Effect;
 
-use super::{search::canary_key, setup, steps::Canary, support::*};
+use super::{search::canary_key, setup, steps::Canary};
+use crate::support::*;
 
 #[tokio::test]
 async fn nothing_that_happens_makes_the_json_log_show_a_secret() {

@@ -27,7 +27,7 @@ use vaultsecret_operator::{
 };
 
 use super::search::{Search, canary};
-use super::support::VaultSecretBuilder;
+use crate::support::VaultSecretBuilder;
 
 const CHILD: &str = "CANARY_CHILD";
 const VALUE: &str = "CANARY_VALUE";
@@ -47,7 +47,7 @@ fn run(way: &str, format: &str, value: &str) -> Output {
     Command::new(program)
         .args([
             "--exact",
-            "panics::child",
+            "canary::panics::child",
             "--nocapture",
             "--test-threads=1",
         ])

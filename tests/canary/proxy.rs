@@ -20,7 +20,7 @@ use kube::{
 };
 use tokio::{net::TcpListener, sync::Notify, task::JoinSet};
 
-use super::support::{SOON, json};
+use crate::support::{SOON, json};
 
 /// An answer, and what becomes of it.
 type Change = Arc<dyn Fn(Answer) -> Answer + Send + Sync>;

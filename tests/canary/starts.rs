@@ -4,10 +4,8 @@ use std::{fs, process::Command};
 
 use serde_json::json;
 
-use super::{
-    search::{Search, canary_key},
-    support::Operator,
-};
+use super::search::{Search, canary_key};
+use crate::support::Operator;
 
 /// What the program says of a kubeconfig, and of an address of the API; it must not start.
 fn refused(kubeconfig: &str, api_url: &str, search: &Search) -> String {

@@ -7,9 +7,9 @@ use vaultsecret_operator::fingerprint::keeper;
 
 use super::{
     search::{Search, canary},
-    support::*,
     watched::{OBJECTS, Watched, get},
 };
+use crate::support::*;
 
 /// The object that most steps are about; its Secret is `source`, key `key`.
 pub(super) const OBJECT: &str = "token";

@@ -1,6 +1,7 @@
 //! Values that templates are made of, and what is made of them.
 
-use super::{search::canary_key, setup, steps::Canary, support::*};
+use super::{search::canary_key, setup, steps::Canary};
+use crate::support::*;
 
 /// What can go wrong with a template once it has values in its hands, and before.
 const WRONG: [(&str, &str); 9] = [

@@ -2,10 +2,8 @@
 
 use std::{collections::HashMap, fs};
 
-use super::{
-    search::{Found, Search},
-    support::World,
-};
+use super::search::{Found, Search};
+use crate::support::World;
 
 /// What the operator writes or could write to, in all namespaces. Secrets are not among them: there the values are.
 pub(super) const OBJECTS: [&str; 8] = [

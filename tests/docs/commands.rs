@@ -2,7 +2,8 @@
 
 use std::{env, process::Command};
 
-use super::{document, section, support::*};
+use super::{document, section};
+use crate::support::*;
 
 /// The command in the block after `text` in that document, for an object of the world.
 fn command(world: &World, name: &str, text: &str) -> String {

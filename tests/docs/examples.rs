@@ -4,7 +4,7 @@ use kube::api::ListParams;
 use nairi_sim::{NewSecret, NewVault, Options};
 use vaultsecret_operator::api::VaultSecret;
 
-use super::support::*;
+use crate::support::*;
 
 const VAULT_ID: &str = "vlt_01KQ27AQH800XQTQPJZ0DH14SJ";
 

@@ -128,10 +128,10 @@ impl Setup {
     }
 
     /// A ClusterVaultConnection that grants the world's namespace the world's vault. Operators of other worlds
-    /// would see it and try its key, so the world is alone.
+    /// see it and leave it alone: it grants none of the namespaces they watch.
     pub fn cluster_connection(mut self) -> Self {
         self.kind = ConnectionKind::ClusterVaultConnection;
-        self.alone()
+        self
     }
 
     /// These names, instead of new ones: of the namespace, the operator's namespace, and the connection.

@@ -12,9 +12,6 @@
 //! | `grants` | what the namespace may use |
 //! | `kubernetes` | Kubernetes itself, and an object that does not parse |
 
-#[path = "../support/mod.rs"]
-mod support;
-
 mod answers;
 mod connection;
 mod grants;
@@ -26,6 +23,7 @@ mod source;
 
 use std::time::{Duration, Instant};
 
+use crate::support::*;
 use k8s_openapi::{
     ByteString,
     api::{core::v1::Secret, events::v1::Event},
@@ -35,7 +33,6 @@ use kube::{
     Api,
     api::{ListParams, PostParams},
 };
-use support::*;
 use vaultsecret_operator::api::VaultSecret;
 
 /// How soon a cure that a watch brings has to take effect: a second or two, and a busy machine gets a few more. All

@@ -9,11 +9,6 @@
 //! | `handover` | several objects for one secret, an object renamed in Git |
 //! | `crowds` | a whole namespace, or the CustomResourceDefinitions, deleted at once |
 
-#[path = "../aftermath/mod.rs"]
-mod aftermath;
-#[path = "../support/mod.rs"]
-mod support;
-
 mod answers;
 mod credentials;
 mod crowds;
@@ -21,9 +16,9 @@ mod handover;
 
 use std::time::Duration;
 
-use aftermath::*;
+use crate::aftermath::*;
+use crate::support::*;
 use nairi_sim::Entries;
-use support::*;
 use vaultsecret_operator::api::VaultSecret;
 
 /// The finalizer of objects whose secret is to be deleted with them.

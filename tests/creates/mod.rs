@@ -10,11 +10,6 @@
 //! | `rivals` | several objects, or somebody else, create the same secret |
 //! | `deleted` | somebody else deletes what was created |
 
-#[path = "../aftermath/mod.rs"]
-mod aftermath;
-#[path = "../support/mod.rs"]
-mod support;
-
 mod deleted;
 mod lists;
 mod lost;
@@ -23,9 +18,9 @@ mod rivals;
 
 use std::time::Duration;
 
-use aftermath::*;
+use crate::aftermath::*;
+use crate::support::*;
 use nairi_sim::{Duplicate, Entries, Lag, Stored};
-use support::*;
 
 /// `token`, whose secret is created if it is missing: its value is key `key` of Secret `source`.
 fn declared(world: &World) -> VaultSecretBuilder {

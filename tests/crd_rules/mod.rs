@@ -1,16 +1,13 @@
 //! What the API server accepts of the three kinds and what it refuses, and with which words. Every rule of their
 //! CustomResourceDefinitions has a case here that it refuses.
 
-#[path = "../support/mod.rs"]
-mod support;
-
 mod cases;
 
 use std::{collections::BTreeSet, path::Path};
 
+use crate::support::*;
 use cases::*;
 use kube::Client;
-use support::*;
 
 const GROUP: &str = "/apis/nairi.ai/v1alpha1";
 const STRICT: &str = "fieldManager=test&fieldValidation=Strict";

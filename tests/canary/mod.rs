@@ -17,9 +17,6 @@
 //! | `panics` | a reconcile that panics |
 //! | `starts` | a start that fails |
 
-#[path = "../support/mod.rs"]
-mod support;
-
 mod answers;
 mod eavesdropper;
 mod garbled;
@@ -32,7 +29,7 @@ mod steps;
 mod templates;
 mod watched;
 
-use support::Setup;
+use crate::support::Setup;
 
 /// A world in the making whose operator logs in that format.
 fn setup(format: &str) -> Setup {

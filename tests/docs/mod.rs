@@ -7,9 +7,6 @@
 //! | `commands` | the commands of docs/lifecycle.md |
 //! | `examples` | the manifests in examples/ |
 
-#[path = "../support/mod.rs"]
-mod support;
-
 mod commands;
 mod examples;
 

@@ -1,0 +1,30 @@
+//! The operator against a real API server and a simulated Nairi: a file or a folder for each promise.
+//!
+//! One program, so that the control plane starts once and no core waits for the last test of a file: `cargo test --test
+//! operator drift::` runs the tests of one. `outages.rs` is a program of its own: it takes the control plane away.
+
+mod aftermath;
+mod support;
+
+mod bad_input;
+mod canary;
+mod claims;
+mod comes_back;
+mod crd_rules;
+mod crds;
+mod creates;
+mod deletes;
+mod docs;
+mod drift;
+mod dry_run;
+mod force;
+mod leader;
+mod nairi_is_down;
+mod nothing_is_lost;
+mod one_patch;
+mod stop;
+mod suspend;
+mod sweep;
+mod sync;
+mod templates;
+mod tenancy;
