@@ -142,6 +142,7 @@ fn every_link_leads_somewhere() {
         "CHANGELOG.md",
         "docs/architecture.md",
         "docs/lifecycle.md",
+        "docs/security.md",
         "docs/troubleshooting.md",
     ] {
         let content = document(file);
