@@ -247,7 +247,7 @@ impl Process {
         metrics.leads();
         readiness.send_replace(Readiness::Filling);
         let prepared = async {
-            prepare::wait_for_crds(&client).await;
+            prepare::wait_for_crds(&client, &args.watch_namespaces).await;
             prepare::fingerprint_key(&client, &namespace, &fence).await
         };
         let Some(fingerprints) = unless_ended(ending, prepared).await else {

@@ -6,6 +6,7 @@
 mod aftermath;
 mod support;
 
+mod admission;
 mod bad_input;
 mod canary;
 mod claims;
@@ -22,6 +23,7 @@ mod leader;
 mod nairi_is_down;
 mod nothing_is_lost;
 mod one_patch;
+mod rbac;
 mod stop;
 mod suspend;
 mod sweep;
