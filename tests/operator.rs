@@ -7,6 +7,7 @@ mod aftermath;
 mod support;
 
 mod bad_input;
+mod binary;
 mod canary;
 mod claims;
 mod comes_back;
