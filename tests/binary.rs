@@ -65,6 +65,31 @@ fn the_program_is_hardened() {
     }
 }
 
+/// What .dockerignore lets into the image's build is all that cargo needs there.
+#[test]
+fn the_image_can_be_built_of_what_is_let_in() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let rules = fs::read_to_string(root.join(".dockerignore")).expect("a file");
+    let let_in = rules.lines().filter_map(|line| line.strip_prefix('!'));
+    let context = tempfile::tempdir().expect("a folder");
+    for path in let_in {
+        let to = context.path().join(path);
+        fs::create_dir_all(to.parent().expect("a folder above")).expect("a folder");
+        let copied = Command::new("cp")
+            .arg("-R")
+            .args([&root.join(path), &to])
+            .status();
+        assert!(copied.is_ok_and(|status| status.success()), "{path}");
+    }
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--locked", "--offline", "--format-version=1"])
+        .current_dir(context.path())
+        .output()
+        .expect("cargo");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+}
+
 /// Killed on drop.
 struct Running(Child);
 
