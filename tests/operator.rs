@@ -8,6 +8,7 @@ mod support;
 
 mod admission;
 mod bad_input;
+mod binary;
 mod canary;
 mod claims;
 mod comes_back;
