@@ -20,7 +20,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 pub use self::turns::Sweeps;
 use crate::{
     api::VaultSecret,
-    connections::{Credential, Known},
+    connections::Credential,
     context::Context,
     nairi::{Class, RemoteSecret},
     reconcile::{
@@ -92,11 +92,7 @@ fn usable(ctx: &Context, object: &VaultSecret) -> Option<Credential> {
     if object.spec.suspend || object.meta().deletion_timestamp.is_some() {
         return None;
     }
-    let connection = resolve::permitted(&ctx.stores, object).ok()?;
-    match ctx.connections.get(&connection)? {
-        Known::Usable(credential) => Some(credential),
-        Known::Unusable(_) => None,
-    }
+    resolve::usable_key(ctx, object)
 }
 
 /// The object and its key, if it may still use this vault.
