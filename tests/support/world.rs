@@ -56,6 +56,7 @@ pub struct Setup {
     env: BTreeMap<String, String>,
     log_filter: String,
     watches_all: bool,
+    neighbours: Vec<String>,
     barrier: bool,
     starts: bool,
     elects: bool,
@@ -77,6 +78,7 @@ pub struct World {
     pub system: String,
     /// The operator's user name in Kubernetes.
     pub user: String,
+    neighbours: Vec<String>,
     /// A client with all rights.
     pub client: Client,
     /// The control plane.
@@ -115,6 +117,7 @@ impl Setup {
             env: BTreeMap::new(),
             log_filter: "info,vaultsecret_operator=debug".to_owned(),
             watches_all: false,
+            neighbours: Vec::new(),
             barrier: true,
             starts: true,
             elects: false,
@@ -192,6 +195,12 @@ impl Setup {
         self.alone()
     }
 
+    /// Namespaces beside the world's two, made and watched too: [`World::neighbour`] has their names.
+    pub fn also_watching(mut self, neighbours: &[&str]) -> Self {
+        self.neighbours = neighbours.iter().map(ToString::to_string).collect();
+        self
+    }
+
     /// Without the VaultSecret that shows when the operator is at rest: [`World::mark`] and [`World::since`]
     /// only see that it does nothing for a moment.
     pub fn without_barrier(mut self) -> Self {
@@ -249,6 +258,11 @@ impl Setup {
             args.push(format!("--watch-namespace={namespace}"));
             args.push(format!("--watch-namespace={system}"));
         }
+        for neighbour in &self.neighbours {
+            let name = neighbour_of(&namespace, neighbour);
+            create_namespace(&client, &name).await;
+            args.push(format!("--watch-namespace={name}"));
+        }
         if let Some(ca) = sim.ca_pem() {
             let file = cluster.files().join(format!("{system}.ca.pem"));
             fs::write(&file, ca).expect("a file for the CA");
@@ -287,6 +301,7 @@ impl Setup {
             user: format!("system:serviceaccount:{system}:{RELEASE}"),
             namespace,
             system,
+            neighbours: self.neighbours,
             client,
             cluster,
             barrier: None,
@@ -331,6 +346,11 @@ impl World {
     pub fn remote(&self, env_key: &str, value: &str, domains: &[&str]) -> String {
         self.sim
             .add_secret(&self.vault, NewSecret::new(env_key, value, domains))
+    }
+
+    /// The namespace that [`Setup::also_watching`] made under this name.
+    pub fn neighbour(&self, name: &str) -> String {
+        neighbour_of(&self.namespace, name)
     }
 
     /// The namespace of the API key's Secret.
@@ -469,6 +489,9 @@ impl Drop for World {
         }
         if self.cluster.is_existing() {
             delete(&["namespace", &self.namespace, &self.system]);
+            for name in &self.neighbours {
+                delete(&["namespace", &self.neighbour(name)]);
+            }
             let name = format!("{}:{RELEASE}", self.system);
             let (edit, view) = (format!("{name}:edit"), format!("{name}:view"));
             delete(&["clusterrolebinding", &name]);
@@ -486,17 +509,7 @@ pub async fn prepare(
 ) -> PathBuf {
     let post = PostParams::default();
     for name in [namespace, system] {
-        let space = Namespace {
-            metadata: ObjectMeta {
-                name: Some(name.to_owned()),
-                ..ObjectMeta::default()
-            },
-            ..Namespace::default()
-        };
-        Api::all(client.clone())
-            .create(&post, &space)
-            .await
-            .unwrap_or_else(|error| panic!("namespace {name}: {error}"));
+        create_namespace(client, name).await;
     }
     let rights = blocking(move || rights(cluster)).await;
     let rights = rights.replace(RENDERED_FOR, system);
@@ -525,6 +538,24 @@ pub async fn prepare(
     fs::write(&path, kubeconfig.to_string()).expect("a file for the kubeconfig");
     wait_for_rights(client, system).await;
     path
+}
+
+async fn create_namespace(client: &Client, name: &str) {
+    let space = Namespace {
+        metadata: ObjectMeta {
+            name: Some(name.to_owned()),
+            ..ObjectMeta::default()
+        },
+        ..Namespace::default()
+    };
+    Api::all(client.clone())
+        .create(&PostParams::default(), &space)
+        .await
+        .unwrap_or_else(|error| panic!("namespace {name}: {error}"));
+}
+
+fn neighbour_of(namespace: &str, neighbour: &str) -> String {
+    format!("{namespace}-{neighbour}")
 }
 
 /// The authorizer hears of new roles a moment later; an operator that starts before would wait for seconds.
