@@ -36,7 +36,7 @@ async fn broken_objects_delay_nobody_else() {
         .await;
     let mut rotation = Rotation::begin(&world).await;
     let mallory = Neighbour::arrive(&world, MALLORY).await;
-    let data = crate::support::objects::secret("source", &[("key", "value")]);
+    let data = objects::secret("source", &[("key", "value")]);
     let post = kube::api::PostParams::default();
     mallory
         .secrets()

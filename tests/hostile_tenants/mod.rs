@@ -11,7 +11,7 @@ use std::{
 
 use crate::support::*;
 
-pub use self::neighbour::Neighbour;
+use self::neighbour::Neighbour;
 
 /// The neighbour that means no good.
 const MALLORY: &str = "mallory";

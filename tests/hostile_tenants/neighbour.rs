@@ -14,7 +14,7 @@ use crate::support::objects::secret;
 const AT_ONCE: usize = 16;
 
 /// A namespace with a connection of its own, named as it is.
-pub struct Neighbour<'a> {
+pub(crate) struct Neighbour<'a> {
     pub world: &'a World,
     pub namespace: String,
     name: String,
@@ -85,6 +85,6 @@ impl<'a> Neighbour<'a> {
     pub async fn change_key(&self, key: &str) {
         let change = json!({"stringData": {"apiKey": key}});
         let name = format!("{}-key", self.name);
-        crate::support::objects::merge(&self.secrets(), &name, change).await;
+        objects::merge(&self.secrets(), &name, change).await;
     }
 }
