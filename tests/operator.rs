@@ -8,6 +8,7 @@ mod support;
 
 mod admission;
 mod bad_input;
+mod binary;
 mod canary;
 mod claims;
 mod comes_back;
@@ -19,6 +20,7 @@ mod docs;
 mod drift;
 mod dry_run;
 mod force;
+mod hostile_tenants;
 mod leader;
 mod nairi_is_down;
 mod nothing_is_lost;
