@@ -28,6 +28,7 @@ mod key;
 mod list;
 mod model;
 mod scrub;
+mod transport;
 
 pub use body::{NewSecret, SecretPatch};
 pub use client::{Client, Config, ConfigError, Method, Observer};
@@ -37,7 +38,7 @@ pub use error::{Class, Error};
 pub use gate::{Admission, Gate, Permit, Wake};
 pub use gates::{Gates, KeyId, NoRandomness};
 pub use key::{ApiKey, InvalidKey};
-pub use model::RemoteSecret;
+pub use model::{Name, RemoteSecret, Unreadable};
 
 #[cfg(test)]
 mod wire_tests;

@@ -18,6 +18,7 @@ mod docs;
 mod drift;
 mod dry_run;
 mod force;
+mod hostile_server;
 mod leader;
 mod nairi_is_down;
 mod nothing_is_lost;

@@ -47,6 +47,7 @@ mod server;
 mod sim;
 mod state;
 mod tls;
+mod wire;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
