@@ -116,7 +116,8 @@ fn tls_words(error: &rustls::Error) -> &'static str {
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 "its TLS certificate is for another name"
             }
-            CertificateError::UnknownIssuer => {
+            // The latter: an authority of the same name, as one has that was rotated.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
                 "its TLS certificate is not signed by a trusted authority (see --api-ca-file)"
             }
             CertificateError::Revoked => "its TLS certificate was revoked",
@@ -138,6 +139,7 @@ mod tests {
         let say = |certificate| tls_words(&rustls::Error::InvalidCertificate(certificate));
         assert!(say(CertificateError::Expired).contains("expired"));
         assert!(say(CertificateError::UnknownIssuer).contains("--api-ca-file"));
+        assert!(say(CertificateError::BadSignature).contains("--api-ca-file"));
         assert!(say(CertificateError::NotValidForName).contains("another name"));
         assert!(say(CertificateError::BadEncoding).contains("not acceptable"));
     }

@@ -55,12 +55,15 @@ impl Proxy {
                 let _ = copy_bidirectional(&mut client, &mut server).await;
             }
             Does::Say(what) => {
-                let _ = client.write_all(what.as_bytes()).await;
-                // Whatever comes after that is heard, too.
-                let mut more = Vec::new();
-                let closes = what.is_empty();
-                if !closes && client.read_to_end(&mut more).await.is_ok() {
-                    lock(&self.heard).extend(more);
+                let mut said = client.write_all(what.as_bytes()).await;
+                // Whatever comes after that is heard, and gets the same answer.
+                let mut more = [0; 1024];
+                while said.is_ok()
+                    && !what.is_empty()
+                    && let Ok(length @ 1..) = client.read(&mut more).await
+                {
+                    lock(&self.heard).extend(&more[..length]);
+                    said = client.write_all(what.as_bytes()).await;
                 }
             }
             Does::Hang => {
@@ -99,26 +102,23 @@ async fn a_proxy_can_only_be_in_the_way() {
     let id = in_sync(&world, "token", &world.vault).await;
 
     let mut round = 0;
-    for (next, says) in [
-        (Does::Hang, "timed out"),
+    let fails = |what: &str| format!("could not connect to {host}: {what}");
+    let late = format!("the request to {host} timed out after 2s");
+    let says = "HTTP/1.1 407 Proxy Authentication Required\r\nproxy-authenticate: Basic\r\n\r\n";
+    let moves = "HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1/\r\n\r\n";
+    let refused = fails("the proxy refused to connect to it");
+    for (next, what) in [
+        (Does::Hang, late),
+        (Does::Say(says), fails("the proxy asks for credentials")),
+        (Does::Say(moves), refused.clone()),
+        (Does::Say("\u{1b}[31mgarbage\r\n\r\n"), refused),
         (
-            Does::Say(
-                "HTTP/1.1 407 Proxy Authentication Required\r\nproxy-authenticate: Basic\r\n\r\n",
-            ),
-            "the proxy asks for credentials",
+            Does::Say(""),
+            fails("the proxy gave no answer that can be used"),
         ),
         (
-            Does::Say("HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1/\r\n\r\n"),
-            "the proxy refused to connect to it",
-        ),
-        (
-            Does::Say("\u{1b}[31mgarbage\r\n\r\n"),
-            "the proxy refused to connect to it",
-        ),
-        (Does::Say(""), "the proxy gave no answer that can be used"),
-        (
-            Does::Say("HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 200 OK\r\n\r\n"),
-            "it does not speak TLS there (is the port right?)",
+            Does::Say("HTTP/1.1 200 OK\r\n\r\n"),
+            fails("it does not speak TLS there (is the port right?)"),
         ),
     ] {
         *lock(&proxy.does) = next;
@@ -127,12 +127,7 @@ async fn a_proxy_can_only_be_in_the_way() {
         round += 1;
         let value = format!("canary-{round}");
         world.set_secret("token", "key", &value).await;
-        unavailable(
-            &world,
-            "token",
-            &format!("could not connect to {host}: {says}"),
-        )
-        .await;
+        unavailable(&world, "token", &what).await;
         *lock(&proxy.does) = Does::Tunnel;
         stored(&world, &id, &value).await;
         world.synced("token").await;

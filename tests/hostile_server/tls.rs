@@ -36,49 +36,74 @@ fn ca_file(world: &World) -> PathBuf {
 /// without a restart.
 #[tokio::test]
 async fn only_the_server_that_is_meant_is_talked_to() {
+    // Sweeps, so that there is always a request that looks at the file.
     let setup = Setup::new().options(Options::tls()).without_barrier();
-    let mut world = setup.flag("--api-timeout=2s").start().await;
+    let setup = setup.flag("--api-timeout=2s").flag("--resync-interval=1s");
+    let mut world = setup.start().await;
     let id = in_sync(&world, "token", &world.vault).await;
     let (host, pid) = (world.sim.address(), world.operator.pid());
-    let file = ca_file(&world);
+    let unknown = "is not signed by a trusted authority (see --api-ca-file)";
     let mut round = 0;
     for (certificate, says) in [
+        (Certificate::Valid, unknown),
         (Certificate::WrongName, "is for another name"),
         (Certificate::Expired, "has expired"),
-        (
-            Certificate::UnknownCa,
-            "is not signed by a trusted authority (see --api-ca-file)",
-        ),
-        (
-            Certificate::Valid,
-            "is not signed by a trusted authority (see --api-ca-file)",
-        ),
+        (Certificate::UnknownCa, unknown),
     ] {
         replaced(&mut world, &id, Tls::with(certificate)).await;
         if certificate != Certificate::Valid {
             // Its own authority is trusted: what is wrong is the certificate.
-            fs::write(&file, world.sim.ca_pem().expect("with TLS")).expect("written");
+            trust(&world).await;
         }
         round += 1;
-        world
-            .set_secret("token", "key", &format!("round-{round}"))
-            .await;
+        let value = format!("round-{round}");
+        world.set_secret("token", "key", &value).await;
         let what = format!("could not connect to {host}: its TLS certificate {says}");
         unavailable(&world, "token", &what).await;
         assert_eq!(world.sim.log().all().len(), 0, "nothing is sent");
+        if certificate == Certificate::Valid {
+            trust(&world).await;
+            world.set_secret("token", "key", "trusted").await;
+            stored(&world, &id, "trusted").await;
+            world.synced("token").await;
+            let sent = world.sim.log().all().secret(&id).writes();
+            let bodies = [value.as_str(), "trusted"].map(|value| json!({"value": value}));
+            let known =
+                |entry: &nairi_sim::Entry| entry.json().is_some_and(|it| bodies.contains(&it));
+            assert!(
+                sent.len() <= 2 && sent.iter().all(|it| known(it)),
+                "{sent:?}"
+            );
+        }
     }
-    fs::write(&file, world.sim.ca_pem().expect("with TLS")).expect("written");
-    stored(&world, &id, "round-4").await;
-    world.synced("token").await;
-    let sent = world.sim.log().all();
-    assert_eq!(sent.secret(&id).len(), 1, "{sent:?}");
-    assert_eq!(world.operator.pid(), pid, "it was not restarted");
+    replaced(&mut world, &id, Tls::default()).await;
+    trust(&world).await;
     // A file that is of no use takes nothing away.
-    fs::write(&file, "no PEM").expect("written");
+    fs::write(ca_file(&world), "no PEM").expect("written");
+    logged(&world, "by something that can't be used", 1).await;
     world.sim.cut_connections().await;
     world.set_secret("token", "key", "last").await;
     stored(&world, &id, "last").await;
     world.synced("token").await;
+    assert_eq!(world.operator.pid(), pid, "it was not restarted");
+    // What a certificate says is nobody's text.
+    assert!(!world.operator.log().contains("elsewhere.invalid"));
+}
+
+/// Puts the server's authority into the CA file, and waits until the operator has taken it over.
+async fn trust(world: &World) {
+    let line = "is trusted from now on";
+    let before = world.operator.log().matches(line).count();
+    fs::write(ca_file(world), world.sim.ca_pem().expect("with TLS")).expect("written");
+    logged(world, line, before + 1).await;
+}
+
+/// Waits until a line is in the log so often.
+async fn logged(world: &World, line: &str, times: usize) {
+    eventually(line, SOON, || async {
+        (world.operator.log().matches(line).count() >= times).then_some(())
+    })
+    .await;
 }
 
 /// Without the file that was asked for, nothing is begun.

@@ -352,6 +352,10 @@ impl<'a> Run<'a> {
 
     fn unless_in_sync(&self, requested: Fields, verdict: Verdict) -> Verdict {
         let generation = self.object.metadata.generation;
+        if self.entry.unbound {
+            // The API said that its secret is gone.
+            return verdict;
+        }
         status::unless_in_sync(self.previous, generation, requested, verdict)
     }
 
