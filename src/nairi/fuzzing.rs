@@ -1,5 +1,7 @@
 //! What holds for whatever the server, or a Secret with an API key, holds.
 
+#![expect(clippy::missing_panics_doc, reason = "to panic is what a law is for")]
+
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderValue, header};
