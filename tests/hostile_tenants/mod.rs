@@ -1,8 +1,12 @@
 //! A tenant may break whatever is its own, in any number: the others' secrets rotate as ever, and what the tenant
 //! costs the API and the API server is bounded.
 
+mod confusing;
 mod flood;
+mod garbage;
 mod neighbour;
+mod slow;
+mod values;
 
 use std::{
     cell::Cell,
@@ -10,6 +14,7 @@ use std::{
 };
 
 use crate::support::*;
+use vaultsecret_operator::api::ConnectionKind;
 
 use self::neighbour::Neighbour;
 
@@ -18,6 +23,11 @@ const MALLORY: &str = "mallory";
 
 /// How long a change of another tenant's Secret may take to reach the vault, at the 99th percentile.
 const PROMISE: Duration = Duration::from_secs(2);
+
+/// `TENANT_OBJECTS`, or `few`.
+fn many_objects(few: usize) -> usize {
+    std::env::var("TENANT_OBJECTS").map_or(few, |text| text.parse().expect("a number"))
+}
 
 /// A secret of the well-behaved tenant, rotated over and over.
 struct Rotation<'a> {
