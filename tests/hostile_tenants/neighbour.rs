@@ -11,7 +11,7 @@ use super::*;
 use crate::support::objects::secret;
 
 /// How many of its objects are created at once.
-const AT_ONCE: usize = 16;
+const AT_ONCE: usize = 8;
 
 /// A namespace with a connection of its own, named as it is.
 pub(super) struct Neighbour<'a> {
