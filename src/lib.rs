@@ -28,6 +28,8 @@ pub mod deadline;
 pub mod events;
 pub mod fair;
 pub mod fingerprint;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod grants;
 pub mod http;
 pub mod lease;
@@ -38,6 +40,7 @@ pub mod queue;
 pub mod reconcile;
 pub mod reminder;
 pub mod run;
+pub mod seal;
 pub mod source;
 pub mod sweep;
 pub mod sync_request;

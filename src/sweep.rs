@@ -20,9 +20,9 @@ use tokio::sync::mpsc::UnboundedReceiver;
 pub use self::turns::Sweeps;
 use crate::{
     api::VaultSecret,
-    connections::{Credential, Known},
+    connections::Credential,
     context::Context,
-    nairi::{Class, RemoteSecret},
+    nairi::Class,
     reconcile::{
         compare::{Listing, compare},
         resolve,
@@ -92,11 +92,7 @@ fn usable(ctx: &Context, object: &VaultSecret) -> Option<Credential> {
     if object.spec.suspend || object.meta().deletion_timestamp.is_some() {
         return None;
     }
-    let connection = resolve::permitted(&ctx.stores, object).ok()?;
-    match ctx.connections.get(&connection)? {
-        Known::Usable(credential) => Some(credential),
-        Known::Unusable(_) => None,
-    }
+    resolve::usable_key(ctx, object)
 }
 
 /// The object and its key, if it may still use this vault.
@@ -154,9 +150,9 @@ fn heed(ctx: &Context, users: &Users, listed: &Listed) {
         outcome,
     } = listed;
     match outcome {
-        Ok(secrets) => {
+        Ok((secrets, gaps)) => {
             ctx.sweeps.succeeded(vault, *swept, *began, Instant::now());
-            wake_diverging(ctx, users, vault, *began, secrets);
+            wake_diverging(ctx, users, vault, &Listing::new(*began, secrets, gaps));
         }
         Err(class) => {
             ctx.sweeps.failed(vault, *swept, *class, Instant::now());
@@ -167,14 +163,7 @@ fn heed(ctx: &Context, users: &Users, listed: &Listed) {
     }
 }
 
-fn wake_diverging(
-    ctx: &Context,
-    users: &Users,
-    vault: &VaultId,
-    began: Instant,
-    secrets: &[RemoteSecret],
-) {
-    let listing = Listing::new(began, secrets);
+fn wake_diverging(ctx: &Context, users: &Users, vault: &VaultId, listing: &Listing<'_>) {
     for key in users.get(vault).into_iter().flatten() {
         // In this order, as in a pass: what gave way in the ledger is in the store by then.
         let Some(uid) = ctx.stores.objects.get(key).and_then(|object| object.uid()) else {
@@ -187,7 +176,7 @@ fn wake_diverging(
             continue;
         };
         let status = entry.status(&object);
-        let hint = compare(&object, &status, &entry, &listing, Instant::now());
+        let hint = compare(&object, &status, &entry, listing, Instant::now());
         let diverges = hint.is_some();
         ctx.ledger.hint(&uid, hint);
         if diverges {
