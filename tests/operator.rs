@@ -10,6 +10,7 @@ mod bad_input;
 mod canary;
 mod claims;
 mod comes_back;
+mod connection_health;
 mod crd_rules;
 mod crds;
 mod creates;

@@ -55,7 +55,9 @@ impl Denial {
             | Self::AnotherVault
             | Self::NoLabel
             | Self::LabelTaken
-            | Self::MovedWhereNotGranted => Some("its connection does not grant this vault any more"),
+            | Self::MovedWhereNotGranted => {
+                Some("its connection does not grant this vault any more")
+            }
             Self::Disconnected => None,
             Self::MovedToTheNeighbours => Some("its present connection has not shown it"),
         }
@@ -130,7 +132,10 @@ async fn disconnect(world: &World) {
             deleted.expect("it is there");
         }
         ConnectionKind::ClusterVaultConnection => {
-            let deleted = world.cluster_vault_connections().delete(name, &params).await;
+            let deleted = world
+                .cluster_vault_connections()
+                .delete(name, &params)
+                .await;
             deleted.expect("it is there");
         }
     }
@@ -230,7 +235,11 @@ async fn denied(paths: &mut Paths<'_>, denial: Denial) {
     prompt("permitted again", began);
     drift_is_corrected(paths).await;
     let seen = world.since(&mark).await;
-    assert_eq!(besides_lists(&seen), in_any_order(paths.sent()), "{denial:?}");
+    assert_eq!(
+        besides_lists(&seen),
+        in_any_order(paths.sent()),
+        "{denial:?}"
+    );
     only_of(world, &seen);
 }
 
@@ -242,7 +251,9 @@ async fn each(setup: Setup, denials: &[Denial]) {
         denied(&mut paths, *denial).await;
     }
     let connections = world.cluster_vault_connections();
-    let _ = connections.delete(&elsewhere(&world), &DeleteParams::default()).await;
+    let _ = connections
+        .delete(&elsewhere(&world), &DeleteParams::default())
+        .await;
 }
 
 #[tokio::test]

@@ -53,7 +53,9 @@ impl<'a> Paths<'a> {
 
     /// An object with its remote secret.
     fn declare(&mut self, name: &str) -> VaultSecretBuilder {
-        let id = self.world.remote(&env_key(name), "old", &["old.example.com"]);
+        let id = self
+            .world
+            .remote(&env_key(name), "old", &["old.example.com"]);
         self.ids.insert(name.to_owned(), id);
         let ConnectionRef { kind, name: of } = &self.reference;
         let declared = self.world.vault_secret(name).env_key(&env_key(name));
