@@ -207,8 +207,9 @@ impl Shared {
 
     async fn end(self) {
         let connections = self.world.cluster_vault_connections();
-        let deleted = connections.delete(&self.second, &DeleteParams::default());
-        deleted.await.expect("it is there");
+        let params = DeleteParams::default();
+        let deleted = connections.delete(&self.second, &params).await;
+        deleted.expect("it is there");
     }
 }
 
