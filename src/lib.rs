@@ -27,6 +27,8 @@ pub mod crds;
 pub mod deadline;
 pub mod events;
 pub mod fingerprint;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod grants;
 pub mod http;
 pub mod lease;
@@ -37,6 +39,7 @@ pub mod queue;
 pub mod reconcile;
 pub mod reminder;
 pub mod run;
+pub mod seal;
 pub mod source;
 pub mod sweep;
 pub mod sync_request;

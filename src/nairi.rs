@@ -22,6 +22,8 @@ mod config;
 mod domains;
 mod error;
 mod failure;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod gate;
 mod gates;
 mod key;
@@ -38,6 +40,9 @@ pub use gate::{Admission, Gate, Permit, Wake};
 pub use gates::{Gates, KeyId, NoRandomness};
 pub use key::{ApiKey, InvalidKey};
 pub use model::RemoteSecret;
+
+#[cfg(any(test, fuzzing))]
+pub(crate) use client::sendable;
 
 #[cfg(test)]
 mod wire_tests;

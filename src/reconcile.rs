@@ -16,6 +16,8 @@ pub mod dry_run;
 pub mod failure;
 pub mod fields;
 pub mod finalizer;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod observe;
 pub mod plan;
 pub mod record;

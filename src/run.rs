@@ -184,10 +184,7 @@ impl Process {
         let mut parts = JoinSet::new();
         let (readiness, shown) = watch::channel(Readiness::Starting);
         let serving = http::serve(listener, registry, shown);
-        parts.spawn(async move {
-            let _ = serving.await;
-            "the HTTP server"
-        });
+        parts.spawn(async move { match serving.await {} });
         info!(version = env!("CARGO_PKG_VERSION"), api = args.api_url, http = %addr, namespace, replica, "starting");
         if args.dry_run {
             warn!(
@@ -247,7 +244,7 @@ impl Process {
         metrics.leads();
         readiness.send_replace(Readiness::Filling);
         let prepared = async {
-            prepare::wait_for_crds(&client).await;
+            prepare::wait_for_crds(&client, &args.watch_namespaces).await;
             prepare::fingerprint_key(&client, &namespace, &fence).await
         };
         let Some(fingerprints) = unless_ended(ending, prepared).await else {

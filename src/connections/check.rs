@@ -122,9 +122,16 @@ async fn read_key<C: Connection>(
             return unusable(ConnectionReason::SecretNotFound, message);
         }
         Err(error @ source::Error::Forbidden) => {
-            let message = format!(
-                "{secret} can't be used: {error}. Allow it to get Secrets; it is tried again."
-            );
+            let cure = if connection.meta().namespace.is_some() {
+                "Allow it to get Secrets".to_owned()
+            } else {
+                // One that acts in some namespaces only may not read those of others.
+                format!(
+                    "Keep the key in the operator's own namespace, {}, or allow it to get Secrets there",
+                    ctx.namespace
+                )
+            };
+            let message = format!("{secret} can't be used: {error}. {cure}; it is tried again.");
             // Nothing tells of the cure, and an API server that has just begun refuses what it grants later.
             let again = backoff::delay(ctx.connections.failed(&connection.id()));
             return Ok(Err(Finding {

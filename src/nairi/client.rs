@@ -271,11 +271,7 @@ fn secret_path(vault_id: &str, secret_id: &str) -> Result<String, Error> {
 /// An id as a segment of a path. Ids are opaque, yet nothing but these characters is sent: no id
 /// can reach another path.
 fn segment(id: &str) -> Result<&str, Error> {
-    let fits = (1..=128).contains(&id.len())
-        && id
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
-    if fits {
+    if sendable(id) {
         return Ok(id);
     }
     Err(Error::new(
@@ -283,6 +279,13 @@ fn segment(id: &str) -> Result<&str, Error> {
         None,
         "a vault or secret id is not made of 1 to 128 letters, digits, _ and -, so nothing was sent",
     ))
+}
+
+pub(crate) fn sendable(id: &str) -> bool {
+    (1..=128).contains(&id.len())
+        && id
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
 }
 
 impl fmt::Debug for Client {

@@ -43,8 +43,11 @@ impl RemoteSecret {
     /// One object of an answer. What is wrong is said in words of our own: serde's would quote
     /// what the server sent.
     pub(super) fn parse(json: &[u8]) -> Result<Self, &'static str> {
-        let secret: Self = serde_json::from_slice(json)
-            .map_err(|_| "is not a secret in JSON with id, env_key and updated_at")?;
+        const NO_SECRET: &str = "is not a secret in JSON with id, env_key and updated_at";
+        if !is_object(json) {
+            return Err(NO_SECRET);
+        }
+        let secret: Self = serde_json::from_slice(json).map_err(|_| NO_SECRET)?;
         if secret.id.is_empty() || secret.env_key.is_empty() {
             return Err("has an empty id or env_key");
         }
@@ -63,13 +66,13 @@ impl RemoteSecret {
     /// count: a service that takes it for a domain may fold and trim it.
     #[must_use]
     pub fn repeats(&self, value: &SecretString, known: impl Fn(&str) -> bool) -> bool {
-        let value = Zeroizing::new(value.expose_secret().trim().to_lowercase());
+        let value = Zeroizing::new(folded(value.expose_secret().trim()));
         // Shorter ones are in any text by chance, and are no secrets.
         value.len() >= SHORTEST_SECRET
             && self
                 .texts()
                 .filter(|text| !known(text))
-                .any(|text| text.to_lowercase().contains(value.as_str()))
+                .any(|text| folded(text).contains(value.as_str()))
     }
 
     /// Whether it can be kept, in memory and in a status: nothing in it is too much, too long or not printable.
@@ -95,6 +98,19 @@ impl RemoteSecret {
             .chain(created_at)
             .chain(allowed_domains)
     }
+}
+
+/// In lower case, letter by letter: `str::to_lowercase` looks at what follows a sigma, so that a text would be folded
+/// otherwise within another. As large as it can get from the start, so that no copy of it is left behind.
+fn folded(text: &str) -> String {
+    let mut folded = String::with_capacity(2 * text.len());
+    folded.extend(text.chars().flat_map(char::to_lowercase));
+    folded
+}
+
+/// Whether JSON is an object, if it is sound at all: serde also takes an array for a struct.
+pub(super) fn is_object(json: &[u8]) -> bool {
+    json.trim_ascii_start().first() == Some(&b'{')
 }
 
 /// Loose on purpose, as times are shown verbatim: short, and visible ASCII or spaces.
@@ -175,6 +191,9 @@ mod tests {
         let secret = with("allowed_domains", None).expect("a secret");
         assert!(!secret.repeats(&value, nothing));
         assert!(!secret.repeats(&SecretString::from(" sec_1\n"), nothing));
+        let (sigma, domain) = (SecretString::from("ΚΩΔΙΚΟΣ"), "ΚΩΔΙΚΟΣα.com");
+        let secret = with("allowed_domains", Some(json!([domain]))).expect("a secret");
+        assert!(secret.repeats(&sigma, nothing));
     }
 
     #[test]
@@ -198,6 +217,7 @@ mod tests {
         for bad in [
             r#"{"id":7,"env_key":"canary"}"#,
             "canary",
+            "[\"canary\",\"A\",[],\"c\",\"u\"]",
             twice,
             "{\"id\":\"\u{1}canary",
         ] {

@@ -1,21 +1,28 @@
 //! All that the operator shows, searched.
 
-use std::{collections::HashMap, fs};
+use std::{collections::HashMap, fs, io::ErrorKind};
 
 use super::search::{Found, Search};
 use crate::support::World;
 
-/// What the operator writes or could write to, in all namespaces. Secrets are not among them: there the values are.
-pub(super) const OBJECTS: [&str; 8] = [
-    "/apis/nairi.ai/v1alpha1/vaultsecrets",
-    "/apis/nairi.ai/v1alpha1/vaultconnections",
+/// What the operator writes or could write to. Secrets are not among them: there the values are.
+const CLUSTER_WIDE: [&str; 2] = [
     "/apis/nairi.ai/v1alpha1/clustervaultconnections",
-    "/apis/events.k8s.io/v1/events",
-    "/api/v1/events",
-    "/api/v1/configmaps",
-    "/apis/coordination.k8s.io/v1/leases",
     "/api/v1/namespaces",
 ];
+
+/// The same in the namespaces of a world, and in `default`, where events about what has no namespace are. What other
+/// worlds of this process have is searched by their tests.
+const IN_A_NAMESPACE: [(&str, &str); 6] = [
+    ("/apis/nairi.ai/v1alpha1", VAULT_SECRETS),
+    ("/apis/nairi.ai/v1alpha1", "vaultconnections"),
+    ("/apis/events.k8s.io/v1", "events"),
+    ("/api/v1", "events"),
+    ("/api/v1", "configmaps"),
+    ("/apis/coordination.k8s.io/v1", "leases"),
+];
+
+pub(super) const VAULT_SECRETS: &str = "vaultsecrets";
 
 /// The places, and how far the growing ones were searched.
 #[derive(Debug, Default)]
@@ -50,11 +57,20 @@ impl Watched {
         places.push(("the log".to_owned(), self.unsearched("log", &log)));
         if !world.cluster.is_existing() {
             let audit = fs::read(world.cluster.files().join("audit.log")).expect("the audit log");
-            let audit = self.unsearched("audit", &audit);
+            let audit = of_operator(world, &self.unsearched("audit", &audit));
             places.push(("the API server's audit log".to_owned(), audit));
         }
-        for path in OBJECTS {
-            places.push((path.to_owned(), get(world, path).await));
+        let spaces = [&*world.namespace, &*world.system, "default"];
+        let namespaced = IN_A_NAMESPACE.into_iter().flat_map(|(group, kind)| {
+            spaces.map(|namespace| format!("{group}/namespaces/{namespace}/{kind}"))
+        });
+        for path in CLUSTER_WIDE
+            .map(str::to_owned)
+            .into_iter()
+            .chain(namespaced)
+        {
+            let text = get(world, &path).await;
+            places.push((path, text));
         }
         if world.operator.is_running() {
             for path in ["/metrics", "/readyz", "/livez"] {
@@ -63,7 +79,11 @@ impl Watched {
             }
             for file in ["environ", "cmdline"] {
                 let file = format!("/proc/{}/{file}", world.operator.pid());
-                let text = fs::read(&file).expect("Linux");
+                let text = match fs::read(&file) {
+                    // Root alone may see the environment.
+                    Err(error) if error.kind() == ErrorKind::PermissionDenied => continue,
+                    text => text.expect("Linux"),
+                };
                 assert!(!text.is_empty(), "{file}");
                 places.push((file, text));
             }
@@ -76,6 +96,13 @@ impl Watched {
         let from = self.searched.insert(place, text.len()).unwrap_or(0);
         text[from.saturating_sub(1024)..].to_vec()
     }
+}
+
+/// Of an audit log, what the operator of this world asked for.
+fn of_operator(world: &World, audit: &[u8]) -> Vec<u8> {
+    let lines = String::from_utf8_lossy(audit);
+    let own = lines.lines().filter(|line| line.contains(&world.user));
+    own.collect::<Vec<_>>().join("\n").into_bytes()
 }
 
 /// An object or a list, as JSON with everything in it.

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    api::{Reason, VaultSecretStatus},
+    api::{DriftPolicy, Reason, VaultSecretStatus},
     reconcile::{
         desired::{Target, Value},
         record::Sent,
