@@ -30,6 +30,7 @@ mod key;
 mod list;
 mod model;
 mod scrub;
+mod silence;
 
 pub use body::{NewSecret, SecretPatch};
 pub use client::{Client, Config, ConfigError, Method, Observer};

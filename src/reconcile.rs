@@ -34,10 +34,7 @@ mod pass;
 use std::{sync::Arc, time::Instant};
 
 use kube::{Resource as _, ResourceExt as _};
-use kube_runtime::{
-    controller::Action,
-    reflector::{ObjectRef, Store},
-};
+use kube_runtime::reflector::{ObjectRef, Store};
 use tracing::debug;
 
 use self::{
@@ -49,6 +46,7 @@ use crate::{
     api::{Reason, VaultSecret},
     context::Context,
     ledger::{Entry, Ledger},
+    queue::Action,
 };
 
 /// Reconciles one object, due since `due`.

@@ -251,7 +251,8 @@ impl Vaults {
                 }
             });
         if let Err(error) = &outcome {
-            self.connections.heed(&credential, error);
+            let holder = Some(permit.holder());
+            self.connections.heed(&credential, holder, error);
         }
         drop(permit);
         debug!(

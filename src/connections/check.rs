@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
-use kube_runtime::{controller::Action, events::EventType, reflector::ObjectRef};
+use kube_runtime::{events::EventType, reflector::ObjectRef};
 use tracing::{info, warn};
 use zeroize::Zeroizing;
 
@@ -16,6 +16,7 @@ use crate::{
     context::Context,
     grants,
     nairi::{ApiKey, Class},
+    queue::Action,
     reconcile::status,
     source,
 };
@@ -216,7 +217,7 @@ async fn ask(id: &ConnectionId, credential: &Credential, ctx: &Context) -> Resul
             Ok(())
         }
         Err(error) => {
-            ctx.connections.heed(credential, &error);
+            ctx.connections.heed(credential, None, &error);
             ctx.connections.answered(key_id, false);
             let (reason, message, again) = match error.class() {
                 Class::Unauthorized => (ConnectionReason::Unauthorized, REFUSED.to_owned(), PROBE),

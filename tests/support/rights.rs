@@ -1,6 +1,6 @@
 //! What an operator may do: exactly what the chart allows it in its mode.
 
-use std::{fs, path::PathBuf, sync::OnceLock, time::Duration};
+use std::{collections::BTreeMap, fs, path::PathBuf, sync::OnceLock, time::Duration};
 
 use k8s_openapi::api::{
     authentication::v1::{TokenRequest, TokenRequestSpec},
@@ -12,7 +12,7 @@ use kube::{
     api::{ObjectMeta, PostParams},
 };
 use serde_json::{Value, json};
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
 
 use super::{
     cluster::{Cluster, blocking},
@@ -39,14 +39,38 @@ pub enum Watched {
     All,
 }
 
+/// The namespaces of a world.
+#[derive(Clone, Copy, Debug)]
+pub struct Spaces<'a> {
+    /// The world's.
+    pub namespace: &'a str,
+    /// The operator's.
+    pub system: &'a str,
+    /// Those beside them, as [`neighbour_of`] names them.
+    pub neighbours: &'a [String],
+}
+
+impl Spaces<'_> {
+    fn neighbours(&self) -> impl Iterator<Item = String> {
+        (self.neighbours.iter()).map(|neighbour| neighbour_of(self.namespace, neighbour))
+    }
+}
+
+/// The namespace of that neighbour.
+pub fn neighbour_of(namespace: &str, neighbour: &str) -> String {
+    format!("{namespace}-{neighbour}")
+}
+
 impl Watched {
     /// Their names; none for all.
-    pub fn names<'a>(self, namespace: &'a str, system: &'a str) -> Vec<&'a str> {
-        match self {
+    pub fn names(self, spaces: &Spaces<'_>) -> Vec<String> {
+        let (namespace, system) = (spaces.namespace.to_owned(), spaces.system.to_owned());
+        let own = match self {
             Self::Both => vec![namespace, system],
             Self::One => vec![namespace],
-            Self::All => Vec::new(),
-        }
+            Self::All => return Vec::new(),
+        };
+        own.into_iter().chain(spaces.neighbours()).collect()
     }
 }
 
@@ -54,14 +78,16 @@ impl Watched {
 pub async fn prepare(
     cluster: &'static Cluster,
     client: &Client,
-    (namespace, system): (&str, &str),
+    spaces: &Spaces<'_>,
     watched: Watched,
 ) -> PathBuf {
     let post = PostParams::default();
-    for name in [namespace, system] {
+    let (namespace, system) = (spaces.namespace, spaces.system);
+    let own = [namespace, system].map(str::to_owned);
+    for name in own.into_iter().chain(spaces.neighbours()) {
         let space = Namespace {
             metadata: ObjectMeta {
-                name: Some(name.to_owned()),
+                name: Some(name.clone()),
                 ..ObjectMeta::default()
             },
             ..Namespace::default()
@@ -71,7 +97,7 @@ pub async fn prepare(
             .await
             .unwrap_or_else(|error| panic!("namespace {name}: {error}"));
     }
-    let rights = rights(cluster, watched)
+    let rights = rights(cluster, spaces.neighbours, watched)
         .await
         .replace(RENDERED_FOR.0, system)
         .replace(RENDERED_FOR.1, namespace);
@@ -138,24 +164,31 @@ async fn wait_for_rights(client: &Client, namespace: &str, system: &str) {
     }
 }
 
-/// The chart's manifests without its Deployment, for [`RENDERED_FOR`].
-async fn rights(cluster: &'static Cluster, watched: Watched) -> &'static str {
-    static RIGHTS: [OnceCell<String>; 3] = [const { OnceCell::const_new() }; 3];
+/// The chart's manifests without its Deployment, for [`RENDERED_FOR`] and these neighbours.
+async fn rights(cluster: &'static Cluster, neighbours: &[String], watched: Watched) -> String {
+    static RIGHTS: Mutex<BTreeMap<Vec<String>, String>> = Mutex::const_new(BTreeMap::new());
     let (system, namespace) = RENDERED_FOR;
-    let rendered = || async {
-        let watched = watched.names(namespace, system).join(",");
-        let set = format!("watchNamespaces={{{watched}}}");
-        let set = (!watched.is_empty()).then_some(&*set);
-        let rendered = render(cluster, system, set.as_slice()).await;
-        let rights = rendered
-            .split("\n---\n")
-            .filter(|manifest| !manifest.contains("\nkind: Deployment\n"))
-            .collect::<Vec<_>>()
-            .join("\n---\n");
-        assert!(rights.contains("kind: ClusterRoleBinding"), "{rendered}");
-        rights
+    let spaces = Spaces {
+        namespace,
+        system,
+        neighbours,
     };
-    RIGHTS[watched as usize].get_or_init(rendered).await
+    let watched = watched.names(&spaces);
+    let mut all = RIGHTS.lock().await;
+    if let Some(rights) = all.get(&watched) {
+        return rights.clone();
+    }
+    let set = format!("watchNamespaces={{{}}}", watched.join(","));
+    let set = (!watched.is_empty()).then_some(&*set);
+    let rendered = render(cluster, system, set.as_slice()).await;
+    let rights = rendered
+        .split("\n---\n")
+        .filter(|manifest| !manifest.contains("\nkind: Deployment\n"))
+        .collect::<Vec<_>>()
+        .join("\n---\n");
+    assert!(rights.contains("kind: ClusterRoleBinding"), "{rendered}");
+    all.insert(watched, rights.clone());
+    rights
 }
 
 /// The chart's manifests, without the CustomResourceDefinitions, of a release in `namespace` with these values.

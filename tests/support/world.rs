@@ -16,7 +16,7 @@ use super::{
     objects::{secret, wait_for},
     operator::{Launch, Operator},
     rest::Barrier,
-    rights::{self, RELEASE, Watched},
+    rights::{self, RELEASE, Spaces, Watched},
     wait::SOON,
 };
 
@@ -41,6 +41,7 @@ pub struct Setup {
     log_filter: String,
     watched: Watched,
     rights: Option<Watched>,
+    neighbours: Vec<String>,
     barrier: bool,
     starts: bool,
     elects: bool,
@@ -62,6 +63,7 @@ pub struct World {
     pub system: String,
     /// The operator's user name in Kubernetes.
     pub user: String,
+    neighbours: Vec<String>,
     /// A client with all rights.
     pub client: Client,
     /// The control plane.
@@ -101,6 +103,7 @@ impl Setup {
             log_filter: "info,vaultsecret_operator=debug".to_owned(),
             watched: Watched::Both,
             rights: None,
+            neighbours: Vec::new(),
             barrier: true,
             starts: true,
             elects: false,
@@ -191,6 +194,12 @@ impl Setup {
         self
     }
 
+    /// Namespaces beside the world's two, made and watched too: [`World::neighbour`] has their names.
+    pub fn also_watching(mut self, neighbours: &[&str]) -> Self {
+        self.neighbours = neighbours.iter().map(ToString::to_string).collect();
+        self
+    }
+
     /// Without the VaultSecret that shows when the operator is at rest: [`World::mark`] and [`World::since`]
     /// only see that it does nothing for a moment.
     pub fn without_barrier(mut self) -> Self {
@@ -234,8 +243,13 @@ impl Setup {
             let system = format!("{name}-system");
             (name.clone(), system, name)
         });
+        let spaces = Spaces {
+            namespace: &namespace,
+            system: &system,
+            neighbours: &self.neighbours,
+        };
         let rights = self.rights.unwrap_or(self.watched);
-        let kubeconfig = rights::prepare(cluster, &client, (&namespace, &system), rights).await;
+        let kubeconfig = rights::prepare(cluster, &client, &spaces, rights).await;
 
         let mut args = vec![
             "run".to_owned(),
@@ -245,7 +259,7 @@ impl Setup {
             format!("--log-filter={}", self.log_filter),
             format!("--leader-elect={}", self.elects),
         ];
-        let watched = self.watched.names(&namespace, &system).into_iter();
+        let watched = self.watched.names(&spaces).into_iter();
         args.extend(watched.map(|name| format!("--watch-namespace={name}")));
         if let Some(ca) = sim.ca_pem() {
             let file = cluster.files().join(format!("{system}.ca.pem"));
@@ -285,6 +299,7 @@ impl Setup {
             user: format!("system:serviceaccount:{system}:{RELEASE}"),
             namespace,
             system,
+            neighbours: self.neighbours,
             client,
             cluster,
             barrier: None,
@@ -329,6 +344,11 @@ impl World {
     pub fn remote(&self, env_key: &str, value: &str, domains: &[&str]) -> String {
         self.sim
             .add_secret(&self.vault, NewSecret::new(env_key, value, domains))
+    }
+
+    /// The namespace that [`Setup::also_watching`] made under this name.
+    pub fn neighbour(&self, name: &str) -> String {
+        rights::neighbour_of(&self.namespace, name)
     }
 
     /// The namespace of the API key's Secret.
@@ -467,6 +487,9 @@ impl Drop for World {
         }
         if self.cluster.is_existing() {
             delete(&["namespace", &self.namespace, &self.system]);
+            for name in &self.neighbours {
+                delete(&["namespace", &self.neighbour(name)]);
+            }
             let name = format!("{}:{RELEASE}", self.system);
             let (edit, view) = (format!("{name}:edit"), format!("{name}:view"));
             delete(&["clusterrolebinding", &name]);
