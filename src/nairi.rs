@@ -31,6 +31,7 @@ mod list;
 mod model;
 mod scrub;
 mod silence;
+mod transport;
 
 pub use body::{NewSecret, SecretPatch};
 pub use client::{Client, Config, ConfigError, Method, Observer};
@@ -40,10 +41,10 @@ pub use error::{Class, Error};
 pub use gate::{Admission, Gate, Permit, Wake};
 pub use gates::{Gates, KeyId, NoRandomness};
 pub use key::{ApiKey, InvalidKey};
-pub use model::RemoteSecret;
+pub use model::{Name, RemoteSecret, Unreadable};
 
 #[cfg(any(test, fuzzing))]
-pub(crate) use client::sendable;
+pub(crate) use model::is_id;
 
 #[cfg(test)]
 mod wire_tests;

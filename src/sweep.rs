@@ -22,7 +22,7 @@ use crate::{
     api::VaultSecret,
     connections::Credential,
     context::Context,
-    nairi::{Class, RemoteSecret},
+    nairi::Class,
     reconcile::{
         compare::{Listing, compare},
         resolve,
@@ -150,9 +150,9 @@ fn heed(ctx: &Context, users: &Users, listed: &Listed) {
         outcome,
     } = listed;
     match outcome {
-        Ok(secrets) => {
+        Ok((secrets, gaps)) => {
             ctx.sweeps.succeeded(vault, *swept, *began, Instant::now());
-            wake_diverging(ctx, users, vault, *began, secrets);
+            wake_diverging(ctx, users, vault, &Listing::new(*began, secrets, gaps));
         }
         Err(class) => {
             ctx.sweeps.failed(vault, *swept, *class, Instant::now());
@@ -163,14 +163,7 @@ fn heed(ctx: &Context, users: &Users, listed: &Listed) {
     }
 }
 
-fn wake_diverging(
-    ctx: &Context,
-    users: &Users,
-    vault: &VaultId,
-    began: Instant,
-    secrets: &[RemoteSecret],
-) {
-    let listing = Listing::new(began, secrets);
+fn wake_diverging(ctx: &Context, users: &Users, vault: &VaultId, listing: &Listing<'_>) {
     for key in users.get(vault).into_iter().flatten() {
         // In this order, as in a pass: what gave way in the ledger is in the store by then.
         let Some(uid) = ctx.stores.objects.get(key).and_then(|object| object.uid()) else {
@@ -183,7 +176,7 @@ fn wake_diverging(
             continue;
         };
         let status = entry.status(&object);
-        let hint = compare(&object, &status, &entry, &listing, Instant::now());
+        let hint = compare(&object, &status, &entry, listing, Instant::now());
         let diverges = hint.is_some();
         ctx.ledger.hint(&uid, hint);
         if diverges {

@@ -15,12 +15,14 @@ use tracing_subscriber::{
 use crate::args::LogFormat;
 
 /// The most that some targets may log, whatever the filter says.
-const CAPS: [(&str, LevelFilter); 4] = [
+const CAPS: [(&str, LevelFilter); 5] = [
     (env!("CARGO_CRATE_NAME"), LevelFilter::TRACE),
     // Their failures reach us as errors all the same.
     ("kube_client", LevelFilter::ERROR),
     ("kube_core", LevelFilter::ERROR),
     ("kube_runtime", LevelFilter::ERROR),
+    // It quotes the certificate of whoever answered. What is wrong with that our own error says.
+    ("rustls_platform_verifier", LevelFilter::OFF),
 ];
 
 /// The same for all others.
@@ -95,6 +97,10 @@ mod tests {
         for target in ["kube_client::client", "kube_runtime::watcher", "kube_core"] {
             assert_eq!(cap(target), LevelFilter::ERROR, "{target}");
         }
+        assert_eq!(
+            cap("rustls_platform_verifier::verification::others"),
+            LevelFilter::OFF
+        );
         for target in [
             "h2::codec",
             "hyper_util",

@@ -3,8 +3,9 @@
 //! A list never runs inside a reconcile: the object goes back to the queue and is woken by the answer, so
 //! that a slow vault holds up nobody else. Only secrets that some object names are kept, and not for long.
 
+mod snapshot;
+
 use std::{
-    borrow::Borrow,
     collections::{HashMap, HashSet},
     sync::Arc,
     time::{Duration, Instant},
@@ -13,8 +14,10 @@ use std::{
 use kube_runtime::reflector::{ObjectRef, Store};
 use parking_lot::Mutex;
 use tokio::sync::mpsc::UnboundedSender;
-use tracing::debug;
+use tracing::{debug, warn};
 
+pub(crate) use self::snapshot::{Gaps, find};
+use self::snapshot::{Names, Snapshot};
 use crate::{
     api::VaultSecret,
     backoff,
@@ -45,8 +48,8 @@ pub struct Listed {
     pub swept: bool,
     /// When it began.
     pub began: Instant,
-    /// The secrets that some object names, or why there are none.
-    pub outcome: Result<Vec<RemoteSecret>, Class>,
+    /// The secrets that some object names and what the list leaves open, or why there is none.
+    pub outcome: Result<(Vec<RemoteSecret>, Gaps), Class>,
 }
 
 /// Lists of vaults, by API key and vault.
@@ -64,6 +67,7 @@ pub struct Vaults {
 struct Vault {
     listing: bool,
     latest: Option<List>,
+    /// Lists in a row that failed, or had elements that could not be read.
     failures: u32,
     waiting: HashSet<Waiter>,
     /// Answers that came while a list was under way: it may have missed them.
@@ -75,7 +79,7 @@ struct Vault {
 struct List {
     began: Instant,
     ended: Instant,
-    outcome: Result<Vec<RemoteSecret>, nairi::Error>,
+    outcome: Result<Snapshot, nairi::Error>,
 }
 
 /// What a look at a vault gives.
@@ -83,6 +87,9 @@ struct List {
 pub enum Look {
     /// What the vault's list shows of the secret.
     Shown(Remote),
+    /// The list has elements that can't be read, and the secret may be one of them, or one more of its name. The
+    /// vault is not asked again before its own delay is over.
+    Unclear,
     /// The list failed; the vault is not asked again before its own delay is over.
     Failed(nairi::Error),
     /// The list is on its way; the object is woken when it is there.
@@ -129,14 +136,21 @@ impl Vaults {
         vault.waiting.remove(waiter);
         if let Some(list) = &vault.latest {
             match &list.outcome {
-                Ok(secrets) => {
-                    let shown = find(secrets, target, bound);
-                    let conclusive = list.began >= since;
-                    let usable = matches!(shown, Remote::Listed(_)) && now < list.ended + FRESH;
-                    if conclusive || usable {
-                        return Look::Shown(shown);
+                Ok(snapshot) => match snapshot.find(target, bound) {
+                    Some(shown) => {
+                        let conclusive = list.began >= since;
+                        let usable = matches!(shown, Remote::Listed(_)) && now < list.ended + FRESH;
+                        if conclusive || usable {
+                            return Look::Shown(shown);
+                        }
                     }
-                }
+                    None => {
+                        let delay = untold_delay(vault.failures);
+                        if list.began >= since || now < list.ended + delay {
+                            return Look::Unclear;
+                        }
+                    }
+                },
                 // Here the gate paces, and who is let through is to find out anew.
                 Err(error)
                     if matches!(error.class(), Class::Unauthorized | Class::Throttled { .. }) => {}
@@ -195,8 +209,8 @@ impl Vaults {
         let Some(vault) = vaults.get_mut(&id) else {
             return;
         };
-        if let Some(Ok(secrets)) = vault.latest.as_mut().map(|list| list.outcome.as_mut()) {
-            take_over(secrets, answer);
+        if let Some(Ok(snapshot)) = vault.latest.as_mut().map(|list| list.outcome.as_mut()) {
+            snapshot.take_over(answer);
         }
         if vault.listing {
             vault.learned.push(answer.clone());
@@ -209,8 +223,8 @@ impl Vaults {
         if let Some(vault) = self.known.lock().get_mut(&id) {
             vault.doubted = vault.listing;
             let shows = |list: &List| {
-                let secrets = list.outcome.as_deref().unwrap_or_default();
-                secrets.iter().any(|secret| secret.id == secret_id)
+                let snapshot = list.outcome.as_ref();
+                snapshot.is_ok_and(|it| it.secrets().iter().any(|secret| secret.id == secret_id))
             };
             if vault.latest.as_ref().is_some_and(shows) {
                 vault.latest = None;
@@ -227,29 +241,14 @@ impl Vaults {
 
     async fn list(&self, id: VaultId, credential: Credential, permit: Permit<Waiter>, swept: bool) {
         let began = Instant::now();
-        let (ids, env_keys) = self.named(&id.1);
-        // Some may be there several times, but not any number of times.
-        let most = 1000 + 2 * (ids.len() + env_keys.len());
-        let (mut secrets, mut fit) = (Vec::new(), true);
+        let (names, mut snapshot) = (self.named(&id.1), Snapshot::default());
         let outcome = self
             .nairi
-            .list_secrets(&credential.key, &id.1, |secret| {
-                if ids.contains(&secret.id) || env_keys.contains(&secret.env_key) {
-                    if secrets.len() < most && secret.fits() {
-                        secrets.push(secret);
-                    } else {
-                        fit = false;
-                    }
-                }
+            .list_secrets(&credential.key, &id.1, |element| {
+                snapshot.take(element, &names);
             })
             .await
-            .and_then(|()| {
-                if fit {
-                    Ok(secrets)
-                } else {
-                    Err(nairi::Error::unfit())
-                }
-            });
+            .map(|()| snapshot);
         if let Err(error) = &outcome {
             let holder = Some(permit.holder());
             self.connections.heed(&credential, holder, error);
@@ -257,7 +256,7 @@ impl Vaults {
         drop(permit);
         debug!(
             vault = id.1,
-            found = outcome.as_ref().map_or(0, Vec::len),
+            found = outcome.as_ref().map_or(0, |it| it.secrets().len()),
             ok = outcome.is_ok(),
             "listed a vault"
         );
@@ -265,22 +264,33 @@ impl Vaults {
             let mut vaults = self.known.lock();
             let vault = vaults.entry(id.clone()).or_default();
             vault.listing = false;
-            vault.failures = if outcome.is_ok() {
+            let whole = outcome.as_ref().is_ok_and(|it| it.gaps().is_empty());
+            vault.failures = if whole {
                 0
             } else {
                 vault.failures.saturating_add(1)
             };
+            if let (Ok(partial), 1) = (&outcome, vault.failures) {
+                let of_no_name = partial.gaps().unnamed();
+                warn!(
+                    vault = id.1,
+                    of_no_name, "the vault's list has elements that can't be read"
+                );
+            }
             let mut outcome = outcome;
             for answer in vault.learned.drain(..) {
-                if let Ok(secrets) = &mut outcome {
-                    take_over(secrets, &answer);
+                if let Ok(snapshot) = &mut outcome {
+                    snapshot.take_over(&answer);
                 }
             }
             let listed = Listed {
                 vault: id,
                 swept,
                 began,
-                outcome: outcome.clone().map_err(|error| error.class()),
+                outcome: match &outcome {
+                    Ok(snapshot) => Ok((snapshot.secrets().to_vec(), snapshot.gaps().clone())),
+                    Err(error) => Err(error.class()),
+                },
             };
             let doubted = std::mem::take(&mut vault.doubted) && outcome.is_ok();
             vault.latest = (!doubted).then(|| List {
@@ -312,29 +322,21 @@ impl Vaults {
     }
 
     /// Which ids and environment keys of this vault objects name now.
-    fn named(&self, vault_id: &str) -> (HashSet<String>, HashSet<String>) {
-        let (mut ids, mut env_keys) = (HashSet::new(), HashSet::new());
+    fn named(&self, vault_id: &str) -> Names {
+        let mut names = Names::default();
         for object in self.objects.state() {
             if object.spec.vault_id == vault_id {
-                ids.extend(object.spec.secret_id.clone());
-                ids.extend(
+                names.ids.extend(object.spec.secret_id.clone());
+                names.ids.extend(
                     object
                         .status
                         .as_ref()
                         .and_then(|status| status.secret_id.clone()),
                 );
-                env_keys.extend(object.spec.env_key.clone());
+                names.env_keys.extend(object.spec.env_key.clone());
             }
         }
-        (ids, env_keys)
-    }
-}
-
-/// What answered is there, whether the list shows it or not.
-fn take_over(secrets: &mut Vec<RemoteSecret>, answer: &RemoteSecret) {
-    match secrets.iter_mut().find(|secret| secret.id == answer.id) {
-        Some(known) => known.clone_from(answer),
-        None => secrets.push(answer.clone()),
+        names
     }
 }
 
@@ -357,38 +359,14 @@ impl Vault {
 fn delay(error: &nairi::Error, failures: u32) -> Duration {
     match error.class() {
         Class::NotFound | Class::Rejected => backoff::delay(failures.saturating_add(2)),
-        Class::Transient | Class::InvalidResponse => backoff::delay(failures) / 2,
+        Class::Transient | Class::InvalidResponse => untold_delay(failures),
         Class::Throttled { .. } | Class::Unauthorized => Duration::ZERO,
     }
 }
 
-/// The secret that is bound, or that `target` names.
-pub(crate) fn find<S: Borrow<RemoteSecret>>(
-    secrets: &[S],
-    target: &Target,
-    bound: Option<&str>,
-) -> Remote {
-    let mut secrets = secrets.iter().map(Borrow::borrow);
-    let Target {
-        vault_id: _,
-        secret_id,
-        env_key,
-    } = target;
-    if let Some(id) = bound.or(secret_id.as_deref()) {
-        return match (secrets.find(|secret| secret.id == id), env_key) {
-            (None, _) => Remote::Absent,
-            (Some(secret), Some(key)) if secret.env_key != *key => {
-                Remote::Mismatch(secret.env_key.clone())
-            }
-            (Some(secret), _) => Remote::Listed(secret.clone()),
-        };
-    }
-    let mut named = secrets.filter(|secret| Some(&secret.env_key) == env_key.as_ref());
-    match (named.next(), named.count()) {
-        (None, _) => Remote::Absent,
-        (Some(secret), 0) => Remote::Listed(secret.clone()),
-        (Some(_), more) => Remote::Ambiguous(more + 1),
-    }
+/// The same for one whose list did not tell.
+fn untold_delay(failures: u32) -> Duration {
+    backoff::delay(failures) / 2
 }
 
 #[cfg(test)]

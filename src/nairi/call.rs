@@ -22,6 +22,9 @@ const MAX_BODY: usize = MAX_ELEMENT;
 /// How long the body of an answer that is an error anyway is waited for.
 const ERROR_BODY_PATIENCE: Duration = Duration::from_secs(2);
 
+/// The label of an answer with the right status that can't be relied on.
+const INVALID: &str = "invalid";
+
 /// A request under way. Dropped before its end it counts as cancelled.
 pub(super) struct Call<'a> {
     client: &'a Client,
@@ -64,7 +67,8 @@ impl<'a> Call<'a> {
         path: &str,
         body: Option<Bytes>,
     ) -> Result<Response, Error> {
-        let request = self.request(path, body)?;
+        let http = self.client.transport.client().await;
+        let request = self.request(&http, path, body)?;
         let response = self.bounded(request.send()).await?;
         let status = response.status();
         self.status = Some(status);
@@ -76,6 +80,7 @@ impl<'a> Call<'a> {
 
     fn request(
         &mut self,
+        http: &reqwest::Client,
         path: &str,
         body: Option<Bytes>,
     ) -> Result<reqwest::RequestBuilder, Error> {
@@ -95,9 +100,7 @@ impl<'a> Call<'a> {
             )
         })?;
         let json = HeaderValue::from_static("application/json");
-        let mut request = self
-            .client
-            .http
+        let mut request = http
             .request(method, url)
             .header(header::AUTHORIZATION, authorization)
             .header(header::ACCEPT, json.clone());
@@ -129,9 +132,14 @@ impl<'a> Call<'a> {
         self.code = Some(self.method.success().1);
     }
 
+    /// A list was what it should be, but for some of its elements.
+    pub(super) fn succeeded_in_part(&mut self) {
+        self.code = Some(INVALID);
+    }
+
     /// The right status, and an answer nobody can rely on.
     pub(super) fn invalid(&mut self, what: &str) -> Error {
-        self.code = Some("invalid");
+        self.code = Some(INVALID);
         let sentence = format!("the answer of {} {what}: check --api-url", self.client.host);
         self.error(Class::InvalidResponse, sentence)
             .maybe_applied_if(self.carries)

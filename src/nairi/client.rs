@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
-use serde::de::IgnoredAny;
 use tokio::time::Instant;
 
 use super::body::{NewSecret, SecretPatch};
@@ -15,7 +14,8 @@ use super::call::Call;
 use super::error::{Class, Error};
 use super::key::ApiKey;
 use super::list::Splitter;
-use super::model::RemoteSecret;
+use super::model::{RemoteSecret, Unreadable, element, is_id};
+use super::transport::Transport;
 
 pub use super::config::{Config, ConfigError};
 
@@ -71,14 +71,14 @@ impl Method {
 /// Told of every request that was sent, once: method, code, duration. The code is of a closed
 /// set: the status of success (`200`, `201`, `204`), another status (`401`, …), a class of
 /// statuses (`4xx`), or `timeout`, `connect` (nothing was sent), `error` (the connection broke),
-/// `invalid` (the status of success, and an answer nobody can rely on), `cancelled` (the caller
-/// gave up).
+/// `invalid` (the status of success, and an answer nobody can rely on, or a list with an element
+/// that can't be read), `cancelled` (the caller gave up).
 pub type Observer = Arc<dyn Fn(Method, &'static str, Duration) + Send + Sync>;
 
 /// Talks to the API. Cheap to clone; clones share connections.
 #[derive(Clone)]
 pub struct Client {
-    pub(super) http: reqwest::Client,
+    pub(super) transport: Arc<Transport>,
     /// Up to and including `/api/public/v1`.
     pub(super) base: Arc<str>,
     /// Host and port, for sentences.
@@ -109,17 +109,17 @@ impl Client {
     /// See [`Class`].
     pub async fn list_vaults(&self, key: &ApiKey) -> Result<usize, Error> {
         let mut count = 0;
-        self.list(key, "/vaults", |element| {
-            serde_json::from_slice::<IgnoredAny>(element).map_err(|_| "is not valid JSON")?;
+        self.list(key, "/vaults", |_| {
             count += 1;
-            Ok(())
+            true
         })
         .await?;
         Ok(count)
     }
 
-    /// Lists the secrets of a vault. `sink` gets each as it streams in, and keeps what it needs;
-    /// after an error what it kept is incomplete and says nothing.
+    /// Lists the secrets of a vault. `sink` gets each element as it streams in, and keeps what it needs; after an
+    /// error what it kept is incomplete and says nothing. An element that can't be read takes nothing from what the
+    /// others show: but what is not among those may be there all the same.
     ///
     /// # Errors
     /// See [`Class`].
@@ -127,12 +127,14 @@ impl Client {
         &self,
         key: &ApiKey,
         vault_id: &str,
-        mut sink: impl FnMut(RemoteSecret) + Send,
+        mut sink: impl FnMut(Result<RemoteSecret, Unreadable>) + Send,
     ) -> Result<(), Error> {
         let path = secrets_path(vault_id)?;
-        self.list(key, &path, |element| {
-            sink(RemoteSecret::parse(element).map_err(|_| NO_SECRET)?);
-            Ok(())
+        self.list(key, &path, |json| {
+            let element = json.map_or(Err(Unreadable::UNNAMED), element);
+            let readable = element.is_ok();
+            sink(element);
+            readable
         })
         .await
     }
@@ -181,8 +183,7 @@ impl Client {
             if secret.env_key != new.env_key {
                 return Err("is about another env_key than the one asked for");
             }
-            let usable = segment(&secret.id).map(|_| ());
-            usable.map_err(|_| "shows an id that is not made of 1 to 128 letters, digits, _ and -")
+            Ok(())
         })
         .await
     }
@@ -205,22 +206,27 @@ impl Client {
         Ok(())
     }
 
+    /// Hands each element to `each`, which says whether it could be read.
     async fn list(
         &self,
         key: &ApiKey,
         path: &str,
-        mut each: impl FnMut(&[u8]) -> Result<(), &'static str> + Send,
+        mut each: impl FnMut(Option<&[u8]>) -> bool + Send,
     ) -> Result<(), Error> {
         let mut call = Call::new(self, key, Method::Get);
         let mut response = call.send(path, None).await?;
-        let mut splitter = Splitter::default();
+        let (mut splitter, mut readable) = (Splitter::default(), true);
         while let Some(piece) = call.chunk(&mut response).await? {
             splitter
-                .feed(&piece, &mut each)
+                .feed(&piece, |element| readable &= each(element))
                 .map_err(|what| call.invalid(what))?;
         }
         splitter.finish().map_err(|what| call.invalid(what))?;
-        call.succeeded();
+        if readable {
+            call.succeeded();
+        } else {
+            call.succeeded_in_part();
+        }
         Ok(())
     }
 
@@ -229,8 +235,8 @@ impl Client {
     }
 }
 
-pub(super) const UNFIT: &str = "shows a secret with too many domains, too often, or with texts that are too long or not printable";
-const NO_SECRET: &str = "holds an element that is not a secret with id, env_key and updated_at";
+const UNFIT: &str =
+    "shows a secret with too many domains, or with texts that are too long or not printable";
 
 /// Sends what changes a secret, and reads what came of it. `expected` says what is wrong with a
 /// secret that is not the one that was to be changed.
@@ -268,10 +274,8 @@ fn secret_path(vault_id: &str, secret_id: &str) -> Result<String, Error> {
     Ok(format!("{secrets}/{}", segment(secret_id)?))
 }
 
-/// An id as a segment of a path. Ids are opaque, yet nothing but these characters is sent: no id
-/// can reach another path.
 fn segment(id: &str) -> Result<&str, Error> {
-    if sendable(id) {
+    if is_id(id) {
         return Ok(id);
     }
     Err(Error::new(
@@ -279,13 +283,6 @@ fn segment(id: &str) -> Result<&str, Error> {
         None,
         "a vault or secret id is not made of 1 to 128 letters, digits, _ and -, so nothing was sent",
     ))
-}
-
-pub(crate) fn sendable(id: &str) -> bool {
-    (1..=128).contains(&id.len())
-        && id
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
 }
 
 impl fmt::Debug for Client {

@@ -7,26 +7,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
-use reqwest::{Certificate, Url, redirect};
+use reqwest::Url;
 use thiserror::Error;
 
 use super::client::{Client, Observer};
+use super::transport::{Blueprint, Transport};
 
 /// The path of the API below the base address.
 const API_PATH: &str = "/api/public/v1";
-/// A server that does not take a connection in this time will not.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// A connection that died silently is noticed by a ping, or every request would run into its
-/// timeout on it.
-const PING_INTERVAL: Duration = Duration::from_secs(15);
-const PING_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// How to reach the API.
 #[derive(Clone)]
 pub struct Config {
     /// The address: scheme, host, and a path in front of `/api/public/v1` if there is one.
     pub base_url: String,
-    /// A PEM file of certificate authorities to trust besides the platform's.
+    /// A PEM file of certificate authorities to trust besides the platform's; it may be replaced later.
     pub ca_file: Option<PathBuf>,
     /// Lets plain http leave the machine: key and values can be read on the way.
     pub allow_insecure_http: bool,
@@ -103,29 +97,20 @@ impl Client {
             return Err(ConfigError::NoTlsProvider);
         }
         let user_agent = HeaderValue::from_str(&user_agent).map_err(|_| ConfigError::UserAgent)?;
-        let mut builder = reqwest::Client::builder()
-            .user_agent(user_agent)
-            .redirect(redirect::Policy::none())
-            .referer(false)
-            .https_only(url.scheme() == "https")
-            .connect_timeout(CONNECT_TIMEOUT.min(timeout))
-            .http2_keep_alive_interval(PING_INTERVAL)
-            .http2_keep_alive_timeout(PING_TIMEOUT)
-            .http2_keep_alive_while_idle(true);
-        if is_loopback(&url) {
+        let blueprint = Blueprint {
+            user_agent,
+            https_only: url.scheme() == "https",
             // A proxy's loopback is another machine: it would be handed the key in plain http.
-            builder = builder.no_proxy();
-        }
-        if let Some(path) = ca_file {
-            builder = builder.tls_certs_merge(certificates(&path)?);
-        }
-        let http = builder.build().map_err(|_| ConfigError::Tls)?;
+            proxied: !is_loopback(&url),
+            timeout,
+        };
+        let transport = Transport::new(blueprint, ca_file)?;
         let path = url.path().trim_end_matches('/');
         let path = path.strip_suffix(API_PATH).unwrap_or(path);
         let host = host(&url);
         let base = format!("{}://{host}{path}{API_PATH}", url.scheme());
         Ok(Self {
-            http,
+            transport: Arc::new(transport),
             base: base.into(),
             host: host.into(),
             timeout,
@@ -168,18 +153,6 @@ fn host(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     url.port()
         .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
-}
-
-fn certificates(path: &std::path::Path) -> Result<Vec<Certificate>, ConfigError> {
-    let name = || path.display().to_string();
-    let pem = std::fs::read(path).map_err(|error| ConfigError::CaFile {
-        path: name(),
-        kind: error.kind(),
-    })?;
-    match Certificate::from_pem_bundle(&pem) {
-        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
-        _ => Err(ConfigError::NoCertificate { path: name() }),
-    }
 }
 
 impl fmt::Debug for Config {

@@ -6,7 +6,6 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
 
-use super::client::UNFIT;
 use super::model::is_object;
 
 /// No server may silence a key for longer than this at a time.
@@ -71,11 +70,10 @@ impl Error {
         Self::new(class, None, sentence)
     }
 
-    /// A list that shows a secret somebody asks for in a form that can't be kept: see
-    /// [`RemoteSecret::fits`](super::RemoteSecret::fits).
+    /// A list with an element that can't be read, which may be the secret somebody asks for, or one more of that name.
     #[must_use]
-    pub fn unfit() -> Self {
-        let sentence = format!("the vault's list {UNFIT}");
+    pub fn unreadable_element() -> Self {
+        let sentence = "the vault's list has an element that can't be read, so it does not tell what the vault lacks";
         Self::new(Class::InvalidResponse, Some(200), sentence)
     }
 

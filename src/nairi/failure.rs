@@ -85,12 +85,20 @@ fn words_for(error: &(dyn StdError + 'static)) -> Option<String> {
             kind => Some(kind.to_string()),
         };
     }
-    // The type is not within reach; its texts are fixed.
+    // The types are not within reach; their texts are fixed.
     match error.to_string().as_str() {
         "tunnel error: proxy authorization required" => {
             Some("the proxy asks for credentials".to_owned())
         }
         "tunnel error: unsuccessful" => Some("the proxy refused to connect to it".to_owned()),
+        "tunnel error: unexpected end of file"
+        | "tunnel error: proxy response headers too long" => {
+            Some("the proxy gave no answer that can be used".to_owned())
+        }
+        "message head is too large" => Some("its headers are too large".to_owned()),
+        "invalid HTTP version parsed"
+        | "invalid HTTP status-code parsed"
+        | "invalid HTTP header parsed" => Some("it does not speak HTTP there".to_owned()),
         "error resolving DNS" => Some("its name can't be resolved".to_owned()),
         _ => None,
     }
@@ -108,7 +116,8 @@ fn tls_words(error: &rustls::Error) -> &'static str {
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 "its TLS certificate is for another name"
             }
-            CertificateError::UnknownIssuer => {
+            // The latter: an authority of the same name, as one has that was rotated.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
                 "its TLS certificate is not signed by a trusted authority (see --api-ca-file)"
             }
             CertificateError::Revoked => "its TLS certificate was revoked",
@@ -130,6 +139,7 @@ mod tests {
         let say = |certificate| tls_words(&rustls::Error::InvalidCertificate(certificate));
         assert!(say(CertificateError::Expired).contains("expired"));
         assert!(say(CertificateError::UnknownIssuer).contains("--api-ca-file"));
+        assert!(say(CertificateError::BadSignature).contains("--api-ca-file"));
         assert!(say(CertificateError::NotValidForName).contains("another name"));
         assert!(say(CertificateError::BadEncoding).contains("not acceptable"));
     }

@@ -7,12 +7,14 @@ pub(super) const MAX_LIST: usize = 16 * 1024 * 1024;
 /// How deep an element may be nested; a secret is flat but for its domains.
 pub(super) const MAX_DEPTH: usize = 32;
 
-/// Splits the array into its elements, which have to be objects. Looks at brackets and strings
-/// only: whether an element is sound is up to whoever parses it.
+/// Splits the array into its elements. Looks at brackets and strings only: whether an element is sound is up to
+/// whoever parses it. One that is no object, too large or nested too deep is not kept: it is handed out as `None`.
 #[derive(Debug, Default)]
 pub(super) struct Splitter {
     place: Place,
     element: Vec<u8>,
+    /// The element can't be one that is wanted: its end is looked for, and nothing of it kept.
+    passed_over: bool,
     depth: usize,
     in_string: bool,
     escaped: bool,
@@ -27,7 +29,10 @@ enum Place {
     First,
     /// Behind a comma: an element.
     Next,
+    /// Within an object, an array or a text.
     Within,
+    /// Within a number or a word, which ends with what follows it.
+    Bare,
     /// Behind an element: a comma or the end.
     Behind,
     After,
@@ -40,7 +45,7 @@ impl Splitter {
     pub(super) fn feed(
         &mut self,
         piece: &[u8],
-        mut each: impl FnMut(&[u8]) -> Result<(), &'static str>,
+        mut each: impl FnMut(Option<&[u8]>),
     ) -> Result<(), &'static str> {
         self.read = self.read.saturating_add(piece.len());
         if self.read > MAX_LIST {
@@ -48,21 +53,27 @@ impl Splitter {
         }
         for &byte in piece {
             if self.place == Place::Within {
-                if self.within(byte)? {
-                    each(&self.element)?;
-                    self.element.clear();
+                if self.within(byte) {
+                    each((!self.passed_over).then_some(self.element.as_slice()));
                     self.place = Place::Behind;
                 }
                 continue;
             }
+            if self.place == Place::Bare {
+                if is_bare(byte) {
+                    continue;
+                }
+                each(None);
+                self.place = Place::Behind;
+            }
             self.place = match (self.place, byte) {
                 (place, b' ' | b'\t' | b'\r' | b'\n') => place,
                 (Place::Before, b'[') => Place::First,
-                (Place::First | Place::Next, b'{') => {
-                    self.element.push(byte);
-                    self.depth = 1;
+                (Place::First | Place::Next, b'{' | b'[' | b'"') => {
+                    self.begin(byte);
                     Place::Within
                 }
+                (Place::First | Place::Next, byte) if is_bare(byte) => Place::Bare,
                 (Place::Behind, b',') => Place::Next,
                 (Place::First | Place::Behind, b']') => Place::After,
                 _ => return Err(NO_ARRAY),
@@ -80,12 +91,20 @@ impl Splitter {
         }
     }
 
-    /// Whether the element ends with this byte.
-    fn within(&mut self, byte: u8) -> Result<bool, &'static str> {
-        if self.element.len() >= MAX_ELEMENT {
-            return Err("holds an element larger than 256 KiB");
-        }
+    fn begin(&mut self, byte: u8) {
+        self.element.clear();
         self.element.push(byte);
+        self.passed_over = byte != b'{';
+        self.in_string = byte == b'"';
+        self.depth = usize::from(!self.in_string);
+    }
+
+    /// Whether the element ends with this byte.
+    fn within(&mut self, byte: u8) -> bool {
+        self.passed_over |= self.element.len() >= MAX_ELEMENT || self.depth > MAX_DEPTH;
+        if !self.passed_over {
+            self.element.push(byte);
+        }
         if self.in_string {
             match byte {
                 _ if self.escaped => self.escaped = false,
@@ -93,21 +112,21 @@ impl Splitter {
                 b'"' => self.in_string = false,
                 _ => {}
             }
-            return Ok(false);
-        }
-        match byte {
-            b'"' => self.in_string = true,
-            b'{' | b'[' => {
-                self.depth += 1;
-                if self.depth > MAX_DEPTH {
-                    return Err("is nested too deep");
-                }
+        } else {
+            match byte {
+                b'"' => self.in_string = true,
+                b'{' | b'[' => self.depth += 1,
+                b'}' | b']' => self.depth -= 1,
+                _ => {}
             }
-            b'}' | b']' => self.depth -= 1,
-            _ => {}
         }
-        Ok(self.depth == 0)
+        self.depth == 0 && !self.in_string
     }
+}
+
+/// What numbers and words are made of: `null`, `true`, `-1.5e+3`.
+fn is_bare(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')
 }
 
 #[cfg(test)]
@@ -117,13 +136,14 @@ mod tests {
 
     use super::*;
 
+    /// The objects, and `null` for each element that was passed over.
     fn split(pieces: &[&[u8]]) -> Result<Vec<Value>, &'static str> {
         let mut splitter = Splitter::default();
         let mut found = Vec::new();
         for piece in pieces {
             splitter.feed(piece, |element| {
-                found.push(serde_json::from_slice(element).map_err(|_| "no JSON")?);
-                Ok(())
+                let object = element.and_then(|element| serde_json::from_slice(element).ok());
+                found.push(object.unwrap_or_default());
             })?;
         }
         splitter.finish()?;
@@ -144,7 +164,34 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_does_not() {
+    fn what_is_no_object_is_passed_over() {
+        for other in [
+            "1",
+            "-1.5e+300",
+            "99999999999999999999999999999999999999",
+            "null",
+            "true",
+            "NaN",
+            "\"a, ] \\\" {\"",
+            "\"\"",
+            "[]",
+            "[[\"]\"], {}]",
+            "{\"a\"}",
+            "{\"a\":1]",
+        ] {
+            let list = format!("[{{}}, {other} ,{{\"b\":2}}]");
+            let expected = vec![json!({}), Value::Null, json!({"b": 2})];
+            assert_eq!(split(&[list.as_bytes()]), Ok(expected), "{other}");
+            let list = format!("[{other}]");
+            assert_eq!(split(&[list.as_bytes()]), Ok(vec![Value::Null]), "{other}");
+        }
+        let unreadable = b"[{\"a\":\"\xff\"},{\"a\":\"\x1b\"},{}]";
+        let expected = vec![Value::Null, Value::Null, json!({})];
+        assert_eq!(split(&[unreadable]), Ok(expected));
+    }
+
+    #[test]
+    fn anything_else_does_not_pass() {
         for bad in [
             "",
             " ",
@@ -155,32 +202,38 @@ mod tests {
             "[{}{}]",
             "[{}]x",
             "[{}][]",
-            "[1]",
-            "[[]]",
-            "[null]",
-            "[\"a\"]",
+            "[1",
+            "[1 2]",
+            "[\"a]",
+            "[*]",
             "{}",
             "{\"data\":[]}",
             "<html>",
-            "[{\"a\":1]",
-            "[{\"a\"}]",
+            "[<html>]",
             "\u{feff}[]",
             "[{}],",
         ] {
             assert!(split(&[bad.as_bytes()]).is_err(), "{bad}");
         }
-        assert!(split(&[b"[{\"a\":\"\xff\"}]"]).is_err());
     }
 
     #[test]
     fn depth_and_size_are_bounded() {
+        let good = json!({"a": 1});
         let deep = format!("[{}", "{\"a\":".repeat(1_000_000));
-        assert_eq!(split(&[deep.as_bytes()]), Err("is nested too deep"));
-        let long = format!("[{{\"a\":\"{}\"}}]", "x".repeat(MAX_ELEMENT));
-        assert_eq!(
-            split(&[long.as_bytes()]),
-            Err("holds an element larger than 256 KiB")
-        );
+        assert_eq!(split(&[deep.as_bytes()]), Err(NO_ARRAY));
+        let nested = |depth| "[".repeat(depth) + &"]".repeat(depth);
+        let long = "x".repeat(MAX_ELEMENT);
+        for element in [nested(MAX_DEPTH), nested(10_000), long] {
+            let list = format!("[{{\"a\":\"{element}\", \"b\":{element:?}}},{good}]");
+            let list = list.replace(&format!("{element:?}"), &nested(MAX_DEPTH));
+            let expected = vec![Value::Null, good.clone()];
+            assert_eq!(split(&[list.as_bytes()]), Ok(expected));
+        }
+        let mut splitter = Splitter::default();
+        let piece = [b"[{\"a\":\"", vec![b'x'; MAX_LIST / 2].as_slice()].concat();
+        splitter.feed(&piece, |_| {}).expect("so far");
+        assert!(splitter.element.capacity() <= 2 * MAX_ELEMENT, "not kept");
         let spaces = vec![b' '; MAX_LIST / 2];
         assert_eq!(
             split(&[b"[", &spaces, &spaces]),
@@ -232,9 +285,12 @@ mod tests {
         #[test]
         fn no_input_panics(bytes in prop::collection::vec(any::<u8>(), 0..200), text in "[\\[\\]{}\",\\\\a ]{0,60}") {
             let _ = split(&[&bytes]);
-            // Whatever passes is what serde takes for an array of objects.
-            let whole = serde_json::from_str::<Vec<serde_json::Map<String, Value>>>(&text);
-            prop_assert_eq!(split(&[text.as_bytes()]).is_ok(), whole.is_ok());
+            // Whatever serde takes for an array passes, and no object is lost or made up.
+            let passed = split(&[text.as_bytes()]);
+            if let Ok(whole) = serde_json::from_str::<Vec<Value>>(&text) {
+                let objects = whole.into_iter().map(|it| if it.is_object() { it } else { Value::Null });
+                prop_assert_eq!(passed, Ok(objects.collect()));
+            }
         }
     }
 }

@@ -4,6 +4,8 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer};
 use zeroize::Zeroizing;
 
+use super::scrub::is_plain;
+
 /// Timestamps are kept verbatim; longer ones than this are no timestamps.
 const MAX_TIMESTAMP_LEN: usize = 64;
 
@@ -11,7 +13,7 @@ const MAX_TIMESTAMP_LEN: usize = 64;
 /// more than is of any use, and little enough for a status.
 const MAX_DOMAINS: usize = 1000;
 const MAX_TEXT: usize = 1024;
-const MAX_TEXTS: usize = 64 * 1024;
+const MAX_TEXTS: usize = 32 * 1024;
 
 /// The shortest value, in bytes, that is looked for in an answer.
 const SHORTEST_SECRET: usize = 6;
@@ -48,8 +50,11 @@ impl RemoteSecret {
             return Err(NO_SECRET);
         }
         let secret: Self = serde_json::from_slice(json).map_err(|_| NO_SECRET)?;
-        if secret.id.is_empty() || secret.env_key.is_empty() {
-            return Err("has an empty id or env_key");
+        if !is_id(&secret.id) {
+            return Err(NO_ID);
+        }
+        if secret.env_key.is_empty() {
+            return Err("has an empty env_key");
         }
         if !is_timestamp_like(&secret.updated_at)
             || !secret.created_at.as_deref().is_none_or(is_timestamp_like)
@@ -79,10 +84,16 @@ impl RemoteSecret {
     #[must_use]
     pub fn fits(&self) -> bool {
         self.allowed_domains.len() <= MAX_DOMAINS
-            && self.texts().map(String::len).sum::<usize>() <= MAX_TEXTS
+            && self.size() <= MAX_TEXTS
             && self
                 .texts()
-                .all(|text| text.len() <= MAX_TEXT && !text.contains(char::is_control))
+                .all(|text| text.len() <= MAX_TEXT && is_plain(text))
+    }
+
+    /// The size of all its texts in bytes.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.texts().map(String::len).sum()
     }
 
     fn texts(&self) -> impl Iterator<Item = &String> {
@@ -111,6 +122,50 @@ fn folded(text: &str) -> String {
 /// Whether JSON is an object, if it is sound at all: serde also takes an array for a struct.
 pub(super) fn is_object(json: &[u8]) -> bool {
     json.trim_ascii_start().first() == Some(&b'{')
+}
+
+/// An element of a vault's list that is not a secret anybody can rely on, or can't be kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// What it is called, where at least that can be read: it says nothing of any other secret then.
+    pub name: Option<Name>,
+}
+
+/// What a secret is called.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Name {
+    /// Its id.
+    pub id: String,
+    /// The name of the environment variable.
+    pub env_key: String,
+}
+
+impl Unreadable {
+    /// One of which nothing is known.
+    pub(super) const UNNAMED: Self = Self { name: None };
+
+    fn new(json: &[u8]) -> Self {
+        Self {
+            name: serde_json::from_slice(json).ok(),
+        }
+    }
+}
+
+/// One element of a list.
+pub(super) fn element(json: &[u8]) -> Result<RemoteSecret, Unreadable> {
+    let secret = RemoteSecret::parse(json).ok().filter(RemoteSecret::fits);
+    secret.ok_or_else(|| Unreadable::new(json))
+}
+
+pub(super) const NO_ID: &str = "shows an id that is not made of 1 to 128 letters, digits, _ and -";
+
+/// Whether it can be an id, and a segment of a path as it is. Ids are opaque, yet nothing but these characters is
+/// sent: no id can reach another path.
+pub(crate) fn is_id(text: &str) -> bool {
+    (1..=128).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
 }
 
 /// Loose on purpose, as times are shown verbatim: short, and visible ASCII or spaces.
@@ -162,6 +217,60 @@ mod tests {
     }
 
     #[test]
+    fn an_id_is_a_segment_of_a_path() {
+        for bad in [
+            "..",
+            "../../vaults",
+            "a/b",
+            "a%2fb",
+            "a?b",
+            "a#b",
+            "a b",
+            "\u{1b}[31m",
+            "\u{e9}",
+            &"x".repeat(129),
+        ] {
+            assert_eq!(with("id", Some(json!(bad))), Err(NO_ID), "{bad}");
+        }
+        assert!(with("id", Some(json!("x".repeat(128)))).is_ok());
+    }
+
+    #[test]
+    fn an_element_that_is_no_secret_may_have_a_name() {
+        let read = |text: &str| element(text.as_bytes());
+        assert!(read(WHOLE).is_ok());
+        let named = |id: &str, env_key: &str| {
+            let (id, env_key) = (id.to_owned(), env_key.to_owned());
+            let name = Some(Name { id, env_key });
+            Err(Unreadable { name })
+        };
+        assert_eq!(read(r#"{"id":"sec_1","env_key":"A"}"#), named("sec_1", "A"));
+        assert_eq!(
+            read(&WHOLE.replace("sec_1", "../x")),
+            named("../x", "A"),
+            "not an id"
+        );
+        assert_eq!(
+            read(&WHOLE.replace("a.com", &"x".repeat(MAX_TEXT + 1))),
+            named("sec_1", "A"),
+            "too long"
+        );
+        for nameless in [
+            "{}",
+            r#"{"id":7,"env_key":"A","updated_at":"u"}"#,
+            r#"{"id":"sec_1","id":"sec_2","env_key":"A","updated_at":"u"}"#,
+            r#"{"id":"sec_1","env_key":"A","updated_at":"u""#,
+            "{\"id\":\"sec_1\",\"env_key\":\"\u{1}\"}",
+        ] {
+            assert_eq!(read(nameless), Err(Unreadable::UNNAMED), "{nameless}");
+        }
+        assert_eq!(
+            element(b"{\"id\":\"sec_1\",\"env_key\":\"\xff\"}"),
+            Err(Unreadable::UNNAMED)
+        );
+    }
+
+    #[test]
     fn a_timestamp_is_short_and_visible() {
         for bad in [
             "a\u{1b}[31m",
@@ -200,12 +309,14 @@ mod tests {
     fn what_no_status_could_hold_does_not_fit() {
         let fits = |field, value| with(field, Some(value)).expect("a secret").fits();
         let of = |length| "x".repeat(length);
-        assert!(fits("allowed_domains", json!(vec![of(60); MAX_DOMAINS])));
+        // As many as can be declared, of the greatest length.
+        assert!(fits("allowed_domains", json!(vec![of(253); 100])));
+        assert!(fits("allowed_domains", json!(vec![of(30); MAX_DOMAINS])));
         assert!(!fits("allowed_domains", json!(vec!["a"; MAX_DOMAINS + 1])));
-        assert!(!fits("allowed_domains", json!(vec![of(MAX_TEXT); 64])));
+        assert!(!fits("allowed_domains", json!(vec![of(MAX_TEXT); 32])));
         assert!(fits("env_key", json!(of(MAX_TEXT))));
         assert!(!fits("env_key", json!(of(MAX_TEXT + 1))));
-        for hidden in ["A\nlevel=INFO", "\u{1b}[2J", "\u{9b}1m"] {
+        for hidden in ["A\nlevel=INFO", "\u{1b}[2J", "\u{9b}1m", "a\u{202e}b"] {
             assert!(!fits("env_key", json!(hidden)));
             assert!(!fits("allowed_domains", json!([hidden])));
         }

@@ -21,6 +21,11 @@ pub(super) fn scrub(text: &str, key: &str) -> String {
         .collect()
 }
 
+/// Whether all of a text prints as what it is.
+pub(super) fn is_plain(text: &str) -> bool {
+    !text.contains(|c: char| c.is_control() || is_invisible(c))
+}
+
 /// Drops what does not print. First of all, or a key could be hidden by splitting it up.
 fn plain(text: &str) -> String {
     let mut out = String::with_capacity(text.len());

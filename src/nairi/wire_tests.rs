@@ -3,13 +3,17 @@
 mod broken;
 mod creates;
 mod deletes;
+mod hostile;
+mod http2;
 mod lists;
 mod log;
 mod server;
 mod statuses;
+mod tls;
 
 use std::error::Error as _;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -65,11 +69,21 @@ impl Bench {
         self.client.delete_secret(&self.key, VAULT, SECRET).await
     }
 
-    async fn list(&self) -> Result<Vec<RemoteSecret>, Error> {
-        let mut all = Vec::new();
+    /// The secrets, and how many elements can't be read.
+    async fn list_torn(&self) -> Result<(Vec<RemoteSecret>, usize), Error> {
+        let (mut all, mut unreadable) = (Vec::new(), 0);
         self.client
-            .list_secrets(&self.key, VAULT, |secret| all.push(secret))
+            .list_secrets(&self.key, VAULT, |element| match element {
+                Ok(secret) => all.push(secret),
+                Err(_) => unreadable += 1,
+            })
             .await?;
+        Ok((all, unreadable))
+    }
+
+    async fn list(&self) -> Result<Vec<RemoteSecret>, Error> {
+        let (all, unreadable) = self.list_torn().await?;
+        assert_eq!(unreadable, 0);
         Ok(all)
     }
 
@@ -84,12 +98,17 @@ impl Bench {
 }
 
 fn client(url: &str, timeout: Duration) -> (Client, Seen) {
+    trusting(url, None, timeout)
+}
+
+/// The same, which trusts the authorities in that file.
+fn trusting(url: &str, ca_file: Option<PathBuf>, timeout: Duration) -> (Client, Seen) {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let seen = Seen::default();
     let told = Arc::clone(&seen);
     let client = Client::new(Config {
         base_url: url.to_owned(),
-        ca_file: None,
+        ca_file,
         allow_insecure_http: false,
         timeout,
         user_agent: "vaultsecret-operator/0 (replica)".to_owned(),

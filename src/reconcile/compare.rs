@@ -19,7 +19,7 @@ use crate::{
         status::ready_reason,
         verdict::Refusal,
     },
-    vaults,
+    vaults::{self, Gaps},
 };
 
 /// A vault's list, in a form to find many secrets in.
@@ -27,16 +27,18 @@ pub struct Listing<'a> {
     began: Instant,
     by_id: HashMap<&'a str, Vec<&'a RemoteSecret>>,
     by_env_key: HashMap<&'a str, Vec<&'a RemoteSecret>>,
+    gaps: &'a Gaps,
 }
 
 impl<'a> Listing<'a> {
-    /// The list of these secrets that began then.
+    /// The list of these secrets that began then, with what it leaves open.
     #[must_use]
-    pub fn new(began: Instant, secrets: &'a [RemoteSecret]) -> Self {
+    pub fn new(began: Instant, secrets: &'a [RemoteSecret], gaps: &'a Gaps) -> Self {
         let mut listing = Self {
             began,
             by_id: HashMap::new(),
             by_env_key: HashMap::new(),
+            gaps,
         };
         for secret in secrets {
             listing.by_id.entry(&secret.id).or_default().push(secret);
@@ -46,14 +48,17 @@ impl<'a> Listing<'a> {
         listing
     }
 
-    fn find(&self, target: &Target, bound: Option<&str>) -> Remote {
+    /// None where the list does not tell, and nothing can be asked instead.
+    fn find(&self, target: &Target, bound: Option<&str>) -> Option<Remote> {
         let id = bound.or(target.secret_id.as_deref());
         let named = match (id, target.env_key.as_deref()) {
             (Some(id), _) => self.by_id.get(id),
             (None, Some(key)) => self.by_env_key.get(key),
             (None, None) => None,
         };
-        vaults::find(named.map_or(&[], Vec::as_slice), target, bound)
+        let secrets = named.map_or(&[][..], Vec::as_slice);
+        // A secret that is bound is asked itself, whatever may hide it here.
+        vaults::find(secrets, self.gaps, target, bound).or(bound.map(|_| Remote::Absent))
     }
 }
 
@@ -78,7 +83,7 @@ pub fn compare(
     let remote = list.find(
         &target,
         bound.as_ref().map(|bound| bound.secret_id.as_str()),
-    );
+    )?;
     let news = match (&remote, &bound) {
         (Remote::Listed(secret), _) if entry.outdated.contains(&secret.updated_at, now) => false,
         (Remote::Listed(secret), Some(bound)) => {

@@ -287,6 +287,10 @@ impl Pass<'_> {
         requested: Fields,
         verdict: Verdict,
     ) -> Verdict {
+        if self.entry.unbound {
+            // The API said that its secret is gone.
+            return verdict;
+        }
         status::unless_in_sync(status, self.object.metadata.generation, requested, verdict)
     }
 

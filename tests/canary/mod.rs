@@ -10,6 +10,7 @@
 //! | `watched` | the places that are searched |
 //! | `steps` | a world with a canary in it, and what most steps have in common |
 //! | `answers` | whatever Nairi may answer |
+//! | `hostile` | answers that no honest server gives |
 //! | `life` | rotations, restarts, kills, keys that come and go |
 //! | `templates` | templates that render, and those that can't |
 //! | `garbled`, `proxy` | Kubernetes answers that no API server would send |
@@ -20,6 +21,7 @@
 mod answers;
 mod eavesdropper;
 mod garbled;
+mod hostile;
 mod life;
 mod panics;
 mod proxy;

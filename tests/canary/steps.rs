@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use nairi_sim::FaultHandle;
-use vaultsecret_operator::fingerprint::keeper;
+use vaultsecret_operator::{api::ConnectionKind, fingerprint::keeper};
 
 use super::{
     search::{Search, canary},
@@ -27,9 +27,14 @@ pub(super) struct Canary {
 impl Canary {
     /// [`OBJECT`] in sync, its Secret and the API key's made by client-side `kubectl apply`.
     pub(super) async fn start(setup: Setup, api_key: &str) -> Self {
+        Self::start_with(setup, Options::tls(), api_key).await
+    }
+
+    /// The same with such a simulator.
+    pub(super) async fn start_with(setup: Setup, options: Options, api_key: &str) -> Self {
         let options = Options {
             api_key: Some(api_key.to_owned()),
-            ..Options::tls()
+            ..options
         };
         let setup = setup.options(options).log_filter("trace");
         let world = setup.start().await;
@@ -78,20 +83,21 @@ impl Canary {
 
     /// Puts `value` into the Secret by client-side apply, which keeps all of it in an annotation.
     pub(super) async fn apply(&self, value: &str) {
-        self.apply_secret("source", "key", value).await;
+        let namespace = &self.world.namespace;
+        self.apply_secret(namespace, ("source", "key"), value).await;
     }
 
     /// The same for the API key.
     pub(super) async fn apply_key(&self, key: &str) {
-        let (name, entry) = API_KEY_SECRET;
-        self.apply_secret(name, entry, key).await;
+        let namespace = self.world.key_namespace();
+        self.apply_secret(namespace, API_KEY_SECRET, key).await;
     }
 
-    async fn apply_secret(&self, name: &str, key: &str, value: &str) {
+    async fn apply_secret(&self, namespace: &str, (name, key): (&str, &str), value: &str) {
         let manifest = json!({
             "apiVersion": "v1",
             "kind": "Secret",
-            "metadata": {"name": name, "namespace": self.world.namespace},
+            "metadata": {"name": name, "namespace": namespace},
             "stringData": {key: value},
         });
         self.world.apply(&manifest.to_string()).await;
@@ -112,7 +118,26 @@ impl Canary {
         assert!(found.is_none(), "after {after}: {found:#?}");
     }
 
-    /// The same, and the whole log once more.
+    /// The same, and what `kubectl describe` shows.
+    pub(super) async fn described(&mut self, after: &str) {
+        self.quiet(after).await;
+        let connection = match self.world.connection.kind {
+            ConnectionKind::VaultConnection => "vaultconnection",
+            ConnectionKind::ClusterVaultConnection => "clustervaultconnection",
+        };
+        for what in [
+            ["vaultsecret", OBJECT],
+            [connection, &self.world.connection.name],
+        ] {
+            let describe = ["describe", what[0], what[1]];
+            let shown = self.world.kubectl(&describe).await.ok();
+            assert!(shown.contains("Type:"), "{shown}");
+            let found = self.search.find(shown.as_bytes());
+            assert!(found.is_none(), "described after {after}: {found:#?}");
+        }
+    }
+
+    /// The same as [`Canary::quiet`], and the whole log once more.
     pub(super) async fn quiet_throughout(&mut self) {
         let found = self.watched.find_anew(&self.world, &self.search).await;
         assert!(found.is_none(), "at the end: {found:#?}");
@@ -133,7 +158,7 @@ impl Canary {
         self.apply(&value).await;
         self.met(&fault).await;
         self.world.reason(OBJECT, reason).await;
-        self.quiet(what).await;
+        self.described(what).await;
         fault.remove();
         self.cure(what).await;
     }

@@ -318,10 +318,19 @@ impl Operator {
 
     /// How much memory it has in use, in KiB (Linux).
     pub fn rss_kib(&self) -> u64 {
+        self.memory_kib("VmRSS:")
+    }
+
+    /// How much memory it had in use at most since its start, in KiB (Linux).
+    pub fn most_memory_kib(&self) -> u64 {
+        self.memory_kib("VmHWM:")
+    }
+
+    fn memory_kib(&self, name: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("Linux");
-        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let line = status.lines().find(|line| line.starts_with(name));
         line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok())
-            .expect("a line VmRSS")
+            .expect("a line of that name")
     }
 
     /// The end of its log, for messages.

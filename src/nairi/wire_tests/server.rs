@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 /// What to do with a connection once its request was read.
 pub(super) type Reply = Box<dyn FnOnce(&mut TcpStream) + Send>;
@@ -94,6 +95,22 @@ pub(super) fn stall(bytes: impl Into<Vec<u8>>) -> Reply {
     let bytes = bytes.into();
     Box::new(move |stream| {
         let _ = stream.write_all(&bytes);
+        while stream.read(&mut [0; 64]).is_ok_and(|n| n > 0) {}
+    })
+}
+
+/// Sends the head, then the text byte by byte, and then nothing until the client hangs up.
+pub(super) fn drip(head: &str, text: &str, pause: Duration) -> Reply {
+    let (head, text) = (head.to_owned(), text.to_owned());
+    Box::new(move |stream| {
+        let mut sent = stream.write_all(head.as_bytes());
+        for byte in text.bytes() {
+            if sent.is_err() {
+                return;
+            }
+            thread::sleep(pause);
+            sent = stream.write_all(&[byte]);
+        }
         while stream.read(&mut [0; 64]).is_ok_and(|n| n > 0) {}
     })
 }

@@ -84,8 +84,17 @@ fn shows(
     entry: &Entry,
     list: &[RemoteSecret],
 ) -> Option<Remote> {
+    shows_with(object, status, entry, (list, &Gaps::default()))
+}
+
+fn shows_with(
+    object: &VaultSecret,
+    status: &VaultSecretStatus,
+    entry: &Entry,
+    (list, gaps): (&[RemoteSecret], &Gaps),
+) -> Option<Remote> {
     let now = Instant::now();
-    let hint = compare(object, status, entry, &Listing::new(now, list), now)?;
+    let hint = compare(object, status, entry, &Listing::new(now, list, gaps), now)?;
     assert_eq!((hint.began, hint.generation), (now, Some(3)));
     Some(hint.remote)
 }
@@ -144,7 +153,8 @@ fn what_explains_itself_is_passed_over() {
         asked: Some(asked),
         ..Entry::default()
     };
-    let listing = Listing::new(began, &listed);
+    let whole = Gaps::default();
+    let listing = Listing::new(began, &listed, &whole);
     for (entry, counts) in [(asked(before), true), (asked(began + moment), false)] {
         let hint = compare(&object, &status, &entry, &listing, began);
         assert_eq!(hint.is_some(), counts);
@@ -288,12 +298,33 @@ fn a_hint_is_believed_while_it_is_about_the_same_thing() {
     );
 }
 
+/// A list with an element that can't be read says nothing of what it lacks, but what is bound can be asked itself.
+#[test]
+fn a_torn_list_wakes_only_whom_it_tells_something() {
+    let (entry, torn) = (Entry::default(), Gaps::unnamed_one());
+    let shows = |object: &VaultSecret, status: &VaultSecretStatus, list: &[RemoteSecret]| {
+        shows_with(object, status, &entry, (list, &torn))
+    };
+    let object = by_key();
+    assert_eq!(shows(&object, &bound(), &[recorded()]), None, "in sync");
+    let drifted = Some(Remote::Listed(moved()));
+    assert_eq!(shows(&object, &bound(), &[moved()]), drifted);
+    assert_eq!(shows(&object, &bound(), &[]), Some(Remote::Absent));
+    for missing in [Remote::Absent, Remote::Ambiguous(2)] {
+        let status = self::missing(&object, &missing);
+        assert_eq!(shows(&object, &status, &[]), None, "{missing:?}");
+        let one = [recorded()];
+        assert_eq!(shows(&object, &status, &one), None, "perhaps one of two");
+    }
+}
+
 proptest! {
     /// The index finds what a walk over the whole list finds.
     #[test]
     fn an_indexed_list_is_the_same_list(
         list in prop::collection::vec((0..4u8, 0..3u8), 0..8),
         (id, key, bound) in (prop::option::of(0..4u8), prop::option::of(0..3u8), prop::option::of(0..4u8)),
+        torn in any::<bool>(),
     ) {
         let list: Vec<_> = list
             .iter()
@@ -305,9 +336,11 @@ proptest! {
             env_key: key.map(|key| format!("KEY_{key}")),
         };
         let bound = bound.map(|id| format!("sec_{id}"));
+        let gaps = if torn { Gaps::unnamed_one() } else { Gaps::default() };
+        let found = vaults::find(&list, &gaps, &target, bound.as_deref());
         prop_assert_eq!(
-            Listing::new(Instant::now(), &list).find(&target, bound.as_deref()),
-            vaults::find(&list, &target, bound.as_deref())
+            Listing::new(Instant::now(), &list, &gaps).find(&target, bound.as_deref()),
+            found.or(bound.map(|_| Remote::Absent))
         );
     }
 }

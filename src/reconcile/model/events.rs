@@ -205,6 +205,7 @@ fn theirs() -> impl Strategy<Value = Event> {
         3 => Just(Blur::Nothing),
         1 => Just(Blur::Late),
         1 => (0..2usize).prop_map(Blur::Lacking),
+        1 => (0..2usize).prop_map(Blur::Torn),
         1 => Just(Blur::Failing),
     ];
     prop_oneof![

@@ -27,7 +27,7 @@ use crate::{
         status,
         verdict::{Refusal, Retry, Verdict},
     },
-    vaults,
+    vaults::{self, Gaps},
 };
 
 pub(super) struct Run<'a> {
@@ -152,10 +152,17 @@ impl<'a> Run<'a> {
                 }
                 Plan::Look => {
                     let bound = observed.confirmed.as_ref().map(|c| c.secret_id.as_str());
-                    let list = self
+                    let (list, gaps) = self
                         .list()
                         .map_err(|verdict| self.unless_in_sync(requested, verdict))?;
-                    observed.remote = vaults::find(&list, &desired.target, bound);
+                    observed.remote = match vaults::find(&list, &gaps, &desired.target, bound) {
+                        Some(remote) => remote,
+                        None if bound.is_some() => Remote::Absent,
+                        None => {
+                            let untold = self.unavailable(Fields::NONE);
+                            return Err(self.unless_in_sync(requested, untold));
+                        }
+                    };
                     self.shown(&desired, &observed);
                 }
                 Plan::ReadRemote { secret_id } => {
@@ -241,7 +248,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn list(&mut self) -> Result<Vec<RemoteSecret>, Verdict> {
+    fn list(&mut self) -> Result<(Vec<RemoteSecret>, Gaps), Verdict> {
         self.meanwhile();
         self.admitted(Fields::NONE)?;
         self.current()?;
@@ -345,6 +352,10 @@ impl<'a> Run<'a> {
 
     fn unless_in_sync(&self, requested: Fields, verdict: Verdict) -> Verdict {
         let generation = self.object.metadata.generation;
+        if self.entry.unbound {
+            // The API said that its secret is gone.
+            return verdict;
+        }
         status::unless_in_sync(self.previous, generation, requested, verdict)
     }
 

@@ -2,7 +2,7 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-use crate::nairi::RemoteSecret;
+use crate::{nairi::RemoteSecret, vaults::Gaps};
 
 /// The answers to what the API leaves open.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +42,8 @@ enum Lists {
     Late(Vec<Stored>),
     /// All but every other one, from this one on.
     Lacking(usize),
+    /// The same, and there are elements that can't be read in their place.
+    Torn(usize),
     /// No list comes.
     Failing,
 }
@@ -52,6 +54,7 @@ pub(super) enum Blur {
     Nothing,
     Late,
     Lacking(usize),
+    Torn(usize),
     Failing,
 }
 
@@ -171,11 +174,12 @@ impl Vault {
 
     /// What is wrong with lists from now on.
     pub(super) fn blur(&mut self, blur: Blur) {
-        self.blurred |= !matches!(blur, Blur::Nothing | Blur::Failing);
+        self.blurred |= !matches!(blur, Blur::Nothing | Blur::Torn(_) | Blur::Failing);
         self.lists = match blur {
             Blur::Nothing => Lists::Exact,
             Blur::Late => Lists::Late(self.secrets.clone()),
             Blur::Lacking(from) => Lists::Lacking(from),
+            Blur::Torn(from) => Lists::Torn(from),
             Blur::Failing => Lists::Failing,
         };
     }
@@ -190,13 +194,21 @@ impl Vault {
         self.get(id).map(|secret| secret.shown(suffix))
     }
 
-    /// The vault's list, if one comes.
-    pub(super) fn list(&self) -> Option<Vec<RemoteSecret>> {
+    /// The vault's list with what it leaves open, if one comes.
+    pub(super) fn list(&self) -> Option<(Vec<RemoteSecret>, Gaps)> {
+        let gaps = match self.lists {
+            Lists::Torn(_) => Gaps::unnamed_one(),
+            _ => Gaps::default(),
+        };
+        Some((self.listed()?, gaps))
+    }
+
+    fn listed(&self) -> Option<Vec<RemoteSecret>> {
         let show = |secret: &Stored| secret.shown("Z");
         match &self.lists {
             Lists::Exact => Some(self.secrets.iter().map(show).collect()),
             Lists::Late(then) => Some(then.iter().map(show).collect()),
-            Lists::Lacking(from) => {
+            Lists::Lacking(from) | Lists::Torn(from) => {
                 let all = self.secrets.iter().enumerate();
                 let shown = all.filter(|(number, _)| number % 2 != from % 2);
                 Some(shown.map(|(_, secret)| show(secret)).collect())

@@ -25,6 +25,7 @@ use crate::{
     nairi::{RemoteSecret, same_domains},
     queue::{Due, Queue},
     reconcile::{claiming, status::ready_reason},
+    vaults::Gaps,
     watch::changes::gives_work,
 };
 
@@ -107,7 +108,7 @@ pub(super) struct World {
     pub(super) later: BTreeSet<usize>,
     pub(super) keys: [ApiKey; 2],
     /// A list under way.
-    listing: Option<(Instant, Vec<RemoteSecret>)>,
+    listing: Option<(Instant, (Vec<RemoteSecret>, Gaps))>,
     /// Environment keys that others may have given to a secret at any time.
     pub(super) foreign_keys: BTreeSet<String>,
     /// Whose write each secret took last, by its id and the writer's uid.
@@ -395,10 +396,10 @@ impl World {
 
     /// It ends, and is compared with what is recorded.
     pub(super) fn heed(&mut self) {
-        let Some((began, list)) = self.listing.take() else {
+        let Some((began, (list, gaps))) = self.listing.take() else {
             return;
         };
-        let listing = Listing::new(began, &list);
+        let listing = Listing::new(began, &list, &gaps);
         for at in 0..self.lives.len() {
             let life = &self.lives[at];
             let Some(object) = &life.cache else { continue };

@@ -63,6 +63,12 @@ impl Pass<'_> {
             (self.key, since),
         ) {
             Look::Shown(remote) => Ok(remote),
+            // What is bound is asked itself: see `plan`.
+            Look::Unclear if bound.is_some() && !self.ctx.settings.dry_run => Ok(Remote::Absent),
+            Look::Unclear => {
+                let error = nairi::Error::unreadable_element();
+                Err(self.blocked(self.failure(&error), Fields::NONE))
+            }
             Look::Awaited => Err(Verdict::Waiting),
             Look::Failed(error) => Err(self.blocked(self.failure(&error), Fields::NONE)),
         }

@@ -178,6 +178,7 @@ fn list(shared: &Shared, vault: &str, behaviour: &Behaviour) -> Result<Answered,
         secrets
             .iter()
             .map(|secret| shown(secret, behaviour, behaviour.list_time))
+            .chain(behaviour.list_adds.iter().cloned())
             .collect(),
     ))
 }

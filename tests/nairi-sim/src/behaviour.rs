@@ -29,6 +29,8 @@ pub struct Behaviour {
     pub list_truncated: Option<usize>,
     /// Ids of secrets that the lists leave out, though they exist.
     pub list_omits: Vec<String>,
+    /// Elements added to every list of secrets, whatever they are.
+    pub list_adds: Vec<Value>,
     /// The order of a list (unstated).
     pub list_order: ListOrder,
     /// Fields added to every secret in an answer (a later version may add some).
@@ -68,6 +70,7 @@ impl Default for Behaviour {
             list_lag: Lag::None,
             list_truncated: None,
             list_omits: Vec::new(),
+            list_adds: Vec::new(),
             list_order: ListOrder::Created,
             extra_fields: Map::new(),
             missing_fields: Vec::new(),

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::future::pending;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
@@ -21,6 +22,7 @@ use crate::faults::Met;
 use crate::lock;
 use crate::log::Ticket;
 use crate::sim::Shared;
+use crate::wire::Wire;
 
 /// How large a request may be.
 const LARGEST: usize = 64 << 20;
@@ -31,6 +33,8 @@ pub(crate) struct Connection {
     pub(crate) number: u64,
     /// Ends it at once.
     pub(crate) cut: CancellationToken,
+    /// What it goes over.
+    pub(crate) wire: Wire,
 }
 
 /// Answers a request, or cuts its connection.
@@ -73,7 +77,21 @@ pub(crate) async fn exchange(
     };
     let reply = match &met {
         None => Some(request.plain()),
-        Some(met) => request.faulty(met).await,
+        Some(met) => match met.effect() {
+            Effect::Raw {
+                first,
+                repeat,
+                every,
+            } => {
+                if met.moment() == Moment::After {
+                    request.work();
+                }
+                ticket.end(Outcome::Cut);
+                babble(&connection, first, repeat, *every).await;
+                return pending().await;
+            }
+            _ => request.faulty(met).await,
+        },
     };
     Ok(match reply {
         Some(response) => {
@@ -89,6 +107,21 @@ async fn cut(ticket: Ticket, connection: &Connection) -> Response<Reply> {
     ticket.end(Outcome::Cut);
     connection.cut.cancel();
     pending().await
+}
+
+/// Says these bytes where HTTP is expected, and the others over and over, until the client leaves.
+async fn babble(connection: &Connection, first: &[u8], repeat: &[u8], every: Duration) {
+    let mut wire = connection.wire.clone();
+    let mut sent = wire.send(first).await;
+    while sent.is_ok() && !repeat.is_empty() {
+        if !every.is_zero() {
+            sleep(every).await;
+        }
+        sent = wire.send(repeat).await;
+    }
+    if sent.is_err() {
+        connection.cut.cancel();
+    }
 }
 
 struct Exchange<'a> {
@@ -131,7 +164,8 @@ impl Exchange<'_> {
                 met.stall().await;
                 whole(&truth(done))
             }
-            Effect::Cut => return None,
+            // What is raw is no answer.
+            Effect::Cut | Effect::Raw { .. } => return None,
             Effect::Echo { status, json } => self.echo(*status, *json),
             Effect::OtherId(id) => {
                 let mut answered = truth(done);

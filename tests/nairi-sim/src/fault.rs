@@ -124,6 +124,16 @@ pub enum Effect {
         /// Whether `content-length` tells it.
         announced: bool,
     },
+    /// These bytes instead of an answer, in place of HTTP: nothing else is sent on the connection.
+    Raw {
+        /// At first.
+        first: Vec<u8>,
+        /// Then these, over and over; none: nothing more comes until the client leaves.
+        repeat: Vec<u8>,
+        /// The pause before each of them.
+        #[serde(rename = "ms", with = "millis")]
+        every: Duration,
+    },
     /// The true answer, byte by byte. The request is worked on in either moment.
     Drip {
         /// How many bytes at a time, at least one.
@@ -271,6 +281,22 @@ impl Fault {
         Self::new(Effect::Oversized {
             bytes,
             announced: false,
+        })
+    }
+
+    /// [`Effect::Raw`] bytes, and nothing after them.
+    #[must_use]
+    pub fn raw(first: impl Into<Vec<u8>>) -> Self {
+        Self::babble(first, "", Duration::ZERO)
+    }
+
+    /// [`Effect::Raw`].
+    #[must_use]
+    pub fn babble(first: impl Into<Vec<u8>>, repeat: &str, every: Duration) -> Self {
+        Self::new(Effect::Raw {
+            first: first.into(),
+            repeat: repeat.as_bytes().to_vec(),
+            every,
         })
     }
 

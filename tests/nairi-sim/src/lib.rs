@@ -47,6 +47,7 @@ mod server;
 mod sim;
 mod state;
 mod tls;
+mod wire;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -64,6 +65,6 @@ pub use state::{NewSecret, NewVault};
 pub use tls::{Certificate, Tls};
 
 /// Locks, whatever happened to an earlier holder: a failed test must not fail the next look.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -23,6 +23,7 @@ use tokio_util::task::TaskTracker;
 use crate::control;
 use crate::exchange::{Connection, exchange};
 use crate::sim::Shared;
+use crate::wire::Wire;
 
 /// How many connections may wait to be accepted.
 const BACKLOG: u32 = 1024;
@@ -195,16 +196,22 @@ async fn accept(
         };
         let number = context.accepted.fetch_add(1, Ordering::Relaxed) + 1;
         let cut = crate::lock(&connections).child_token();
-        let connection = Connection {
-            number,
-            cut: cut.clone(),
-        };
-        let serve = serve(stream, context.clone(), connection, tasks.clone());
+        let serve = serve(
+            stream,
+            context.clone(),
+            (number, cut.clone()),
+            tasks.clone(),
+        );
         tasks.spawn(cut.run_until_cancelled_owned(serve));
     }
 }
 
-async fn serve(stream: TcpStream, context: Context, connection: Connection, tasks: TaskTracker) {
+async fn serve(
+    stream: TcpStream,
+    context: Context,
+    connection: (u64, CancellationToken),
+    tasks: TaskTracker,
+) {
     // An answer is a few small packets: none is to wait for the other side's acknowledgement.
     let _ = stream.set_nodelay(true);
     match context.tls.clone() {
@@ -217,10 +224,20 @@ async fn serve(stream: TcpStream, context: Context, connection: Connection, task
     }
 }
 
-async fn converse<S>(stream: S, context: Context, connection: Connection, tasks: TaskTracker)
-where
+async fn converse<S>(
+    stream: S,
+    context: Context,
+    (number, cut): (u64, CancellationToken),
+    tasks: TaskTracker,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let wire = Wire::new(stream);
+    let connection = Connection {
+        number,
+        cut,
+        wire: wire.clone(),
+    };
     let executor = Spawn {
         tasks,
         cut: connection.cut.clone(),
@@ -243,9 +260,7 @@ where
         .timer(TokioTimer::new())
         .max_concurrent_streams(10_000);
     // Its errors are the client's business: it left, or spoke no HTTP.
-    let _ = builder
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
+    let _ = builder.serve_connection(TokioIo::new(wire), service).await;
 }
 
 /// Runs the requests of an HTTP/2 connection until the connection ends.

@@ -40,6 +40,17 @@ impl Tls {
     }
 }
 
+impl Tls {
+    /// What a server of one's own needs, and in PEM the CA that its clients are to trust.
+    ///
+    /// # Errors
+    /// When no certificate can be made for the names.
+    pub fn server(&self) -> io::Result<(Arc<ServerConfig>, String)> {
+        let Material { config, ca_pem } = material(self)?;
+        Ok((config, ca_pem))
+    }
+}
+
 /// What is wrong with a server certificate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Certificate {

@@ -290,6 +290,32 @@ async fn another_id_with_200() {
 }
 
 #[tokio::test]
+async fn raw_bytes_stand_in_place_of_an_answer() {
+    for options in [Options::default(), Options::tls()] {
+        let world = World::with(options).await;
+        let head = "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\n\r\n";
+        let babble = Fault::babble(head, "xy", Duration::ZERO);
+        let http2 = world.sim.url().starts_with("https");
+        let fault = world.sim.fault(babble.once());
+        let response = world.request("GET", &world.list_path()).send().await;
+        if http2 {
+            // There it is nothing at all.
+            response.expect_err("no answer");
+        } else {
+            let mut response = response.expect("a status");
+            let mut read = Vec::new();
+            while read.len() < 1 << 16 {
+                read.extend(response.chunk().await.expect("more").expect("no end"));
+            }
+            assert!(read.starts_with(b"xyxy"));
+        }
+        assert_eq!(fault.fired(), 1);
+        assert_eq!(world.sim.log().all()[0].outcome, Outcome::Cut);
+        assert_eq!(world.patch(json!({"value": "x"})).await.0, 200);
+    }
+}
+
+#[tokio::test]
 async fn an_endless_body_streams_until_the_client_goes() {
     for options in [Options::default(), Options::tls()] {
         let world = World::with(options).await;
