@@ -46,17 +46,17 @@ fn is(status: Option<&ConnectionStatus>, reason: &str) -> bool {
 
 /// Waits until `Ready` of a VaultConnection has this reason.
 async fn says(world: &World, name: &str, reason: &str) {
-    let wanted = |it: Option<&VaultConnection>| is(it.and_then(|it| it.status.as_ref()), reason);
-    let waited = objects::wait_for(&world.vault_connections(), name, SOON, wanted).await;
+    let says = |it: Option<&VaultConnection>| is(it.and_then(|it| it.status.as_ref()), reason);
+    let waited = objects::wait_for(&world.vault_connections(), name, SOON, says).await;
     assert!(waited.is_some(), "{name} is not {reason}");
 }
 
 /// The same of a ClusterVaultConnection.
 async fn cluster_says(world: &World, name: &str, reason: &str) {
-    let wanted =
+    let says =
         |it: Option<&ClusterVaultConnection>| is(it.and_then(|it| it.status.as_ref()), reason);
     let connections = world.cluster_vault_connections();
-    let waited = objects::wait_for(&connections, name, SOON, wanted).await;
+    let waited = objects::wait_for(&connections, name, SOON, says).await;
     assert!(waited.is_some(), "{name} is not {reason}");
 }
 
@@ -344,14 +344,8 @@ async fn a_refused_value_stops_nobody_else() {
         let seen = world.since(&mark).await;
         let to = |id: &str| patch(id, json!({"value": value}));
         seen.sent_exactly(&[to(&refused), to(&other)]);
-        assert_eq!(
-            world
-                .operator
-                .metrics()
-                .await
-                .sample("vaultsecret_gates_closed"),
-            0.0
-        );
+        let closed = world.operator.metrics().await;
+        assert!(closed.sample("vaultsecret_gates_closed") < 1.0);
         fault.remove();
     }
     world.connected("Verified").await;
