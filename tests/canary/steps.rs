@@ -100,7 +100,10 @@ impl Canary {
             "metadata": {"name": name, "namespace": namespace},
             "stringData": {key: value},
         });
-        self.world.apply(&manifest.to_string()).await;
+        let apply = ["apply", "-f", "-"];
+        let cluster = self.world.cluster;
+        let applied = cluster.kubectl_with(&apply, &manifest.to_string());
+        applied.await.ok();
     }
 
     /// Waits until the vault holds `value`, and the status says so.
