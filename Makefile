@@ -10,7 +10,16 @@ CLUSTER := go run -C tests/cluster .
 # Tests against the control plane wait most of the time: more run side by side than there are cores.
 TEST_THREADS ?= 6
 
-.PHONY: help demo test lint crds cluster clean
+# Tools of these targets alone, built once into the user's cache folder.
+TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/vaultsecret-operator-tools
+DENY := $(TOOLS)/cargo-deny@0.20.2/bin/cargo-deny
+FUZZ := $(TOOLS)/cargo-fuzz@0.13.2/bin/cargo-fuzz
+# `required` where there is a network: `make deny` fails where the database can't be had.
+ADVISORIES ?= if-reached
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?= $(notdir $(wildcard fuzz/corpus/*))
+
+.PHONY: help demo test lint deny fuzz crds cluster clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,10 +46,7 @@ lint: ## Check formatting, lints, documentation, chart and dependencies
 	cargo fmt --all --check
 	@unformatted=$$(gofmt -l tests/cluster); \
 	if [ -n "$$unformatted" ]; then printf 'not formatted, run gofmt -w:\n%s\n' "$$unformatted" >&2; exit 1; fi
-	@printf '\n== one TLS provider: ring\n'
-	@tree=$$(cargo tree --locked --workspace --prefix none --edges normal,build,dev); \
-	if others=$$(grep -E '^(aws-lc-|native-tls|openssl v|openssl-sys)' <<<"$$tree" | sort -u); then \
-		printf 'a second TLS implementation came in (cargo tree -i NAME says from where):\n%s\n' "$$others" >&2; exit 1; fi
+	@$(MAKE) --no-print-directory deny
 	@printf '\n== lints\n'
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	go vet -C tests/cluster .
@@ -49,6 +55,30 @@ lint: ## Check formatting, lints, documentation, chart and dependencies
 	@printf '\n== chart\n'
 	@helm=$$($(CLUSTER) build --helm | sed -n 's/.*"helm":"\([^"]*\)".*/\1/p'); \
 	"$$helm" lint --strict $(CHART) --set image.repository=registry.example.com/vaultsecret-operator
+
+deny: $(DENY) ## Check the dependencies: licences, duplicates, one TLS provider, sources, advisories where they can be reached
+	@printf '\n== licences, duplicates and sources of the dependencies\n'
+	cargo fetch --quiet --locked
+	$(DENY) --offline --locked check --deny warnings licenses bans sources
+	@printf '\n== advisories about the dependencies\n'
+	@if said=$$(timeout 120 $(DENY) --locked fetch db 2>&1); then $(DENY) --locked check advisories; \
+	elif [ '$(ADVISORIES)' = required ]; then printf '%s\n' "$$said" >&2; exit 1; \
+	else printf 'NOT CHECKED: the advisory database cannot be reached from here\n'; fi
+
+# On stable, without a sanitizer, which needs nightly: no line of ours is unsafe.
+fuzz: $(FUZZ) ## Fuzz each target for FUZZ_SECONDS (60); what is found goes to fuzz/artifacts, new inputs to fuzz/target/corpus
+	@printf '\n== the fuzzers: built in some minutes, then cached\n'
+	$(FUZZ) build --sanitizer none
+	@for target in $(FUZZ_TARGETS); do \
+		printf '\n== %s, for %s s\n' "$$target" $(FUZZ_SECONDS); \
+		mkdir -p "fuzz/target/corpus/$$target"; \
+		$(FUZZ) run --sanitizer none "$$target" "fuzz/target/corpus/$$target" "fuzz/corpus/$$target" -- \
+			-max_total_time=$(FUZZ_SECONDS) -timeout=30 -rss_limit_mb=1024 -print_final_stats=1 -verbosity=0; \
+	done
+
+$(DENY) $(FUZZ): $(TOOLS)/%:
+	@printf '\n== %s: built once, in 1 to 3 minutes on two cores, then cached\n' '$(firstword $(subst /, ,$*))'
+	cargo install --quiet --locked --root '$(TOOLS)/$(firstword $(subst /, ,$*))' '$(firstword $(subst /, ,$*))'
 
 crds: ## Generate crds/ and the chart's copies from the Rust types
 	cargo run --quiet --locked -- crds --output-dir crds

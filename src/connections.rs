@@ -278,11 +278,18 @@ impl Connections {
             .collect()
     }
 
-    /// Does at the key's gate what `error`, the answer to one of its requests, asks for.
-    pub fn heed(&self, credential: &Credential, error: &Error) {
+    /// Does at the key's gate what `error` asks for: the answer to a request in the name of `object`, or (none) about
+    /// the key itself.
+    pub fn heed(
+        &self,
+        credential: &Credential,
+        object: Option<&ObjectRef<VaultSecret>>,
+        error: &Error,
+    ) {
         match error.class() {
             Class::Throttled { retry_after } => {
-                credential.gate.throttle(retry_after, Instant::now());
+                let gate = &credential.gate;
+                gate.throttle(object, retry_after, Instant::now());
             }
             Class::Unauthorized => {
                 if credential.gate.refuse() {

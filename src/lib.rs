@@ -15,7 +15,7 @@
 //! vaults, [`mod@sweep`] has each made once an interval and wakes the objects that differ, [`template`] makes a value
 //! of several keys of a Secret, [`ledger`] is what this process did, [`fingerprint`] how a value is recognised without
 //! being kept, [`sync_request`] how one sync is asked for, [`lease`] which of several replicas acts, and the fence that
-//! each write has to pass. [`mod@run`] puts them together.
+//! each write has to pass, [`fair`] how namespaces share what there is. [`mod@run`] puts them together.
 
 pub mod api;
 pub mod args;
@@ -26,7 +26,10 @@ pub mod context;
 pub mod crds;
 pub mod deadline;
 pub mod events;
+pub mod fair;
 pub mod fingerprint;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod grants;
 pub mod http;
 pub mod lease;
@@ -37,6 +40,7 @@ pub mod queue;
 pub mod reconcile;
 pub mod reminder;
 pub mod run;
+pub mod seal;
 pub mod source;
 pub mod sweep;
 pub mod sync_request;

@@ -6,10 +6,14 @@ use clap::Parser as _;
 use tracing::error;
 use vaultsecret_operator::{
     args::{Cli, Command, Run},
-    crds, run, telemetry,
+    crds, run, seal, telemetry,
 };
 
 fn main() -> ExitCode {
+    // Before anything else, and so before there is anything to be seen.
+    if let Err(error) = seal::seal() {
+        return failed(&format!("can't keep its memory out of core dumps: {error}"));
+    }
     let cli = Cli::parse();
     let outcome = match cli.command {
         None => operate(cli.run),
@@ -26,11 +30,13 @@ fn main() -> ExitCode {
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            let _ = writeln!(std::io::stderr(), "vaultsecret-operator: {message}");
-            ExitCode::FAILURE
-        }
+        Err(message) => failed(&message),
     }
+}
+
+fn failed(message: &str) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "vaultsecret-operator: {message}");
+    ExitCode::FAILURE
 }
 
 fn print(text: &str) -> Result<(), String> {

@@ -22,12 +22,15 @@ mod config;
 mod domains;
 mod error;
 mod failure;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod gate;
 mod gates;
 mod key;
 mod list;
 mod model;
 mod scrub;
+mod silence;
 mod transport;
 
 pub use body::{NewSecret, SecretPatch};
@@ -39,6 +42,9 @@ pub use gate::{Admission, Gate, Permit, Wake};
 pub use gates::{Gates, KeyId, NoRandomness};
 pub use key::{ApiKey, InvalidKey};
 pub use model::{Name, RemoteSecret, Unreadable};
+
+#[cfg(any(test, fuzzing))]
+pub(crate) use model::sendable;
 
 #[cfg(test)]
 mod wire_tests;

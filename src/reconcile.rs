@@ -16,6 +16,8 @@ pub mod dry_run;
 pub mod failure;
 pub mod fields;
 pub mod finalizer;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod observe;
 pub mod plan;
 pub mod record;
@@ -32,10 +34,7 @@ mod pass;
 use std::{sync::Arc, time::Instant};
 
 use kube::{Resource as _, ResourceExt as _};
-use kube_runtime::{
-    controller::Action,
-    reflector::{ObjectRef, Store},
-};
+use kube_runtime::reflector::{ObjectRef, Store};
 use tracing::debug;
 
 use self::{
@@ -47,6 +46,7 @@ use crate::{
     api::{Reason, VaultSecret},
     context::Context,
     ledger::{Entry, Ledger},
+    queue::Action,
 };
 
 /// Reconciles one object, due since `due`.

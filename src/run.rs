@@ -8,7 +8,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures::StreamExt as _;
 use kube::Client;
 use tokio::{
     net::TcpListener,
@@ -169,7 +168,7 @@ impl Process {
                 error,
             })?;
         let addr = listener.local_addr()?;
-        let (queues, due) = queues();
+        let (queues, due) = queues(args.concurrency);
         let connections = Arc::new(connections(&args, &queues)?);
         let writers = Writers::default();
         let stores = writers.stores();
@@ -184,10 +183,7 @@ impl Process {
         let mut parts = JoinSet::new();
         let (readiness, shown) = watch::channel(Readiness::Starting);
         let serving = http::serve(listener, registry, shown);
-        parts.spawn(async move {
-            let _ = serving.await;
-            "the HTTP server"
-        });
+        parts.spawn(async move { match serving.await {} });
         info!(version = env!("CARGO_PKG_VERSION"), api = args.api_url, http = %addr, namespace, replica, "starting");
         if args.dry_run {
             warn!(
@@ -247,7 +243,7 @@ impl Process {
         metrics.leads();
         readiness.send_replace(Readiness::Filling);
         let prepared = async {
-            prepare::wait_for_crds(&client).await;
+            prepare::wait_for_crds(&client, &args.watch_namespaces).await;
             prepare::fingerprint_key(&client, &namespace, &fence).await
         };
         let Some(fingerprints) = unless_ended(ending, prepared).await else {
@@ -302,7 +298,7 @@ impl Process {
         info!(objects = stores.objects.len(), "ready");
 
         tokio::select! {
-            () = work(&ctx, due, args.concurrency, ending) => {}
+            () = work(&ctx, due, ending) => {}
             Some(part) = parts.join_next() => {
                 let part = part.unwrap_or("a part that panicked");
                 error!(part, "a part of the operator ended");
@@ -321,10 +317,10 @@ struct AllDue {
     cluster_connections: Due<ClusterVaultConnection>,
 }
 
-fn queues() -> (Queues, AllDue) {
-    let (objects, due_objects) = Queue::new();
-    let (connections, due_connections) = Queue::new();
-    let (cluster_connections, due_cluster_connections) = Queue::new();
+fn queues(concurrency: u16) -> (Queues, AllDue) {
+    let (objects, due_objects) = Queue::new(concurrency);
+    let (connections, due_connections) = Queue::new(CONNECTION_CONCURRENCY);
+    let (cluster_connections, due_cluster_connections) = Queue::new(CONNECTION_CONCURRENCY);
     let queues = Queues {
         objects,
         connections,
@@ -367,7 +363,7 @@ fn connections(args: &Run, queues: &Queues) -> Result<Connections, nairi::NoRand
 }
 
 /// Reconciles what is due until the end, and finishes what is under way then.
-async fn work(ctx: &Arc<Context>, due: AllDue, concurrency: u16, ending: &watch::Receiver<bool>) {
+async fn work(ctx: &Arc<Context>, due: AllDue, ending: &watch::Receiver<bool>) {
     let panicked = || ctx.metrics.panicked();
     let until_end = || ended(ending.clone());
     let (objects, connections, cluster_connections) = (
@@ -377,26 +373,23 @@ async fn work(ctx: &Arc<Context>, due: AllDue, concurrency: u16, ending: &watch:
     );
     tokio::join!(
         queue::drain(
-            ctx.queues.objects.clone(),
-            due.objects.take_until(until_end()),
+            due.objects,
             objects,
-            concurrency,
+            until_end(),
             |object, since| reconcile::reconcile(object, since, Arc::clone(ctx)),
             panicked,
         ),
         queue::drain(
-            ctx.queues.connections.clone(),
-            due.connections.take_until(until_end()),
+            due.connections,
             connections,
-            CONNECTION_CONCURRENCY,
+            until_end(),
             |connection, _| check::check(connection, Arc::clone(ctx)),
             panicked,
         ),
         queue::drain(
-            ctx.queues.cluster_connections.clone(),
-            due.cluster_connections.take_until(until_end()),
+            due.cluster_connections,
             cluster_connections,
-            CONNECTION_CONCURRENCY,
+            until_end(),
             |connection, _| check::check(connection, Arc::clone(ctx)),
             panicked,
         ),

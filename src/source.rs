@@ -13,6 +13,9 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::template::Data;
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
+
 /// One key of a Secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyOf<'a> {

@@ -20,7 +20,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 pub use self::turns::Sweeps;
 use crate::{
     api::VaultSecret,
-    connections::{Credential, Known},
+    connections::Credential,
     context::Context,
     nairi::Class,
     reconcile::{
@@ -92,11 +92,7 @@ fn usable(ctx: &Context, object: &VaultSecret) -> Option<Credential> {
     if object.spec.suspend || object.meta().deletion_timestamp.is_some() {
         return None;
     }
-    let connection = resolve::permitted(&ctx.stores, object).ok()?;
-    match ctx.connections.get(&connection)? {
-        Known::Usable(credential) => Some(credential),
-        Known::Unusable(_) => None,
-    }
+    resolve::usable_key(ctx, object)
 }
 
 /// The object and its key, if it may still use this vault.
@@ -121,22 +117,28 @@ enum Begun {
     Closed,
 }
 
-/// Begins to list a vault.
+/// Begins to list a vault, in the name of one of its users: permission may have ended since the objects were walked.
 fn begin(ctx: &Context, users: &Users, vault: &VaultId) -> Begun {
-    let mut all = users.get(vault).into_iter().flatten();
-    // Permission may have ended since the objects were walked.
-    let Some((_, credential)) = all.find_map(|key| user(ctx, vault, key)) else {
+    let (now, mut closed) = (Instant::now(), false);
+    for key in users.get(vault).into_iter().flatten() {
+        let Some((_, credential)) = user(ctx, vault, key) else {
+            continue;
+        };
+        if credential.gate.is_closed(now) {
+            return Begun::Closed;
+        }
+        // To its namespace, perhaps, and not to the next one's.
+        if credential.gate.is_closed_to(key, now) {
+            closed = true;
+            continue;
+        }
+        let Some(permit) = credential.gate.spare(key, now) else {
+            return Begun::NoSlot;
+        };
+        ctx.vaults.sweep(credential, &vault.1, permit);
         return Begun::Yes;
-    };
-    let now = Instant::now();
-    if credential.gate.is_closed(now) {
-        return Begun::Closed;
     }
-    let Some(permit) = credential.gate.spare(now) else {
-        return Begun::NoSlot;
-    };
-    ctx.vaults.sweep(credential, &vault.1, permit);
-    Begun::Yes
+    if closed { Begun::Closed } else { Begun::Yes }
 }
 
 /// Takes over what a list showed, or that it failed.

@@ -21,6 +21,8 @@ use minijinja::{
 };
 use zeroize::Zeroizing;
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod render;
 
 /// The content of a Secret's keys. It has no form to be printed in.

@@ -250,7 +250,8 @@ impl Vaults {
             .await
             .map(|()| snapshot);
         if let Err(error) = &outcome {
-            self.connections.heed(&credential, error);
+            let holder = Some(permit.holder());
+            self.connections.heed(&credential, holder, error);
         }
         drop(permit);
         debug!(

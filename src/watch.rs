@@ -164,7 +164,8 @@ fn on<K>(
     move |change| changed(&ctx, change)
 }
 
-fn namespaced<K>(client: &Client, scope: Option<&str>) -> Api<K>
+/// The API of a kind in one namespace, or in all.
+pub(crate) fn namespaced<K>(client: &Client, scope: Option<&str>) -> Api<K>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
 {

@@ -6,7 +6,9 @@
 mod aftermath;
 mod support;
 
+mod admission;
 mod bad_input;
+mod binary;
 mod canary;
 mod claims;
 mod comes_back;
@@ -19,10 +21,12 @@ mod drift;
 mod dry_run;
 mod force;
 mod hostile_server;
+mod hostile_tenants;
 mod leader;
 mod nairi_is_down;
 mod nothing_is_lost;
 mod one_patch;
+mod rbac;
 mod stop;
 mod suspend;
 mod sweep;

@@ -7,7 +7,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use aftermath::*;
-use k8s_openapi::api::rbac::v1::ClusterRole;
+use k8s_openapi::api::rbac::v1::Role;
 use kube::{Api, api::PostParams};
 use support::*;
 use vaultsecret_operator::{
@@ -343,7 +343,7 @@ async fn a_start_with_a_fingerprint_key_of_another_length() {
 
 /// Whether the operator may read Secrets.
 async fn may_read_secrets(world: &World, may: bool) {
-    let api: Api<ClusterRole> = Api::all(world.client.clone());
+    let api: Api<Role> = Api::namespaced(world.client.clone(), &world.namespace);
     let name = format!("{}:vaultsecret-operator", world.system);
     let mut role = api.get(&name).await.expect("the operator's rights");
     let rules = role.rules.as_mut().expect("rules").iter_mut();

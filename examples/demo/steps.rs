@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::{
     screen::{Screen, span},
     stage::{Stage, arrival, release_binary},
-    support::{Cluster, Operator, operator::Launch, world::prepare},
+    support::{Cluster, Operator, Watched, operator::Launch, rights::prepare},
 };
 
 // As in the files of examples/.
@@ -77,7 +77,7 @@ impl Stage {
         screen.step("The operator: its release binary, with the chart's ServiceAccount and RBAC");
         let cluster = self.cluster();
         let client = cluster.client().await;
-        let rights = prepare(cluster, &client, NAMESPACE, SYSTEM);
+        let rights = prepare(cluster, &client, (NAMESPACE, SYSTEM), Watched::All);
         let (kubeconfig, took) = screen
             .wait("the rights of the ServiceAccount", rights)
             .await;

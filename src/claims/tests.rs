@@ -1,6 +1,5 @@
 use std::collections::BTreeSet;
 
-use futures::StreamExt as _;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use proptest::prelude::*;
 
@@ -25,13 +24,13 @@ fn secret(id: &str) -> Subject {
 }
 
 fn claims() -> (Claims, Due<VaultSecret>) {
-    let (queue, due) = Queue::new();
+    let (queue, due) = Queue::new(8);
     (Claims::new(queue), due)
 }
 
-fn woken(due: &mut Due<VaultSecret>) -> BTreeSet<String> {
+fn woken(due: &Due<VaultSecret>) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    while let Some(Some(object)) = futures::FutureExt::now_or_never(due.next()) {
+    while let Some(object) = due.pass_one() {
         names.insert(object.name);
     }
     names
@@ -43,13 +42,13 @@ fn names<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
 
 #[test]
 fn the_oldest_holds_and_the_next_takes_over() {
-    let (claims, mut due) = claims();
+    let (claims, due) = claims();
     let (old, young) = (object("old", 1, "z"), object("young", 2, "a"));
     assert_eq!(claims.standing("a", |_| true), Standing::Unproven);
     claims.stake(&young, secret("s"));
     assert_eq!(claims.standing("a", |_| true), Standing::Holds);
     claims.stake(&old, secret("s"));
-    assert_eq!(woken(&mut due), names(["young"]), "it lost the secret");
+    assert_eq!(woken(&due), names(["young"]), "it lost the secret");
     assert_eq!(claims.standing("z", |_| true), Standing::Holds);
     assert_eq!(
         claims.standing("a", |_| true),
@@ -63,16 +62,16 @@ fn the_oldest_holds_and_the_next_takes_over() {
     );
 
     claims.permitted("z", true);
-    assert_eq!(woken(&mut due), names([]), "nothing changed");
+    assert_eq!(woken(&due), names([]), "nothing changed");
     claims.permitted("z", false);
-    assert_eq!(woken(&mut due), names(["young"]));
+    assert_eq!(woken(&due), names(["young"]));
     claims.permitted("z", false);
-    assert_eq!(woken(&mut due), names([]));
+    assert_eq!(woken(&due), names([]));
 
     claims.stake(&old, secret("s"));
-    assert_eq!(woken(&mut due), names([]), "the same claim again");
+    assert_eq!(woken(&due), names([]), "the same claim again");
     claims.lapse("z");
-    assert_eq!(woken(&mut due), names(["young"]));
+    assert_eq!(woken(&due), names(["young"]));
     assert_eq!(claims.standing("a", |_| true), Standing::Holds);
 }
 
@@ -91,7 +90,7 @@ fn the_lower_uid_decides_between_two_of_one_second() {
 
 #[test]
 fn whoever_claims_something_else_gives_up_what_it_had() {
-    let (claims, mut due) = claims();
+    let (claims, due) = claims();
     let (a, b) = (object("a", 1, "a"), object("b", 2, "b"));
     let key = Subject::EnvKey {
         vault_id: "v".to_owned(),
@@ -99,38 +98,38 @@ fn whoever_claims_something_else_gives_up_what_it_had() {
     };
     claims.stake(&a, key.clone());
     claims.stake(&b, key);
-    woken(&mut due);
+    woken(&due);
     claims.stake(&a, secret("s"));
-    assert_eq!(woken(&mut due), names(["b"]), "the key is free");
+    assert_eq!(woken(&due), names(["b"]), "the key is free");
     assert_eq!(claims.subject("a"), Some(secret("s")));
     assert_eq!(claims.standing("b", |_| true), Standing::Holds);
 }
 
 #[test]
 fn a_secret_is_left_only_to_somebody() {
-    let (claims, mut due) = claims();
+    let (claims, due) = claims();
     let (a, b) = (object("a", 1, "a"), object("b", 2, "b"));
     claims.stake(&a, secret("s"));
     assert!(!claims.bequeath("a", |_| true), "nobody is there");
     claims.stake(&b, secret("s"));
-    woken(&mut due);
+    woken(&due);
     assert!(!claims.bequeath("a", |_| false), "nobody who counts");
     assert_eq!(claims.standing("a", |_| true), Standing::Holds);
     assert!(claims.bequeath("a", |_| true));
-    assert_eq!(woken(&mut due), names(["b"]));
+    assert_eq!(woken(&due), names(["b"]));
     assert_eq!(claims.standing("a", |_| true), Standing::Unproven);
     assert_eq!(claims.standing("b", |_| true), Standing::Holds);
 }
 
 #[test]
 fn what_is_gone_is_nobodys() {
-    let (claims, mut due) = claims();
+    let (claims, due) = claims();
     let (a, b) = (object("a", 1, "a"), object("b", 2, "b"));
     claims.stake(&a, secret("s"));
     claims.stake(&b, secret("s"));
-    woken(&mut due);
+    woken(&due);
     claims.vanished("a", &secret("s"), |_| true);
-    assert_eq!(woken(&mut due), names(["b"]));
+    assert_eq!(woken(&due), names(["b"]));
     for uid in ["a", "b"] {
         assert_eq!(claims.standing(uid, |_| true), Standing::Unproven);
     }
@@ -139,7 +138,7 @@ fn what_is_gone_is_nobodys() {
 /// To one with another API key the API may say that of any secret.
 #[test]
 fn what_is_gone_for_one_is_not_for_those_who_see_it() {
-    let (claims, mut due) = claims();
+    let (claims, due) = claims();
     let all = [
         object("a", 1, "a"),
         object("b", 2, "b"),
@@ -148,9 +147,9 @@ fn what_is_gone_for_one_is_not_for_those_who_see_it() {
     for object in &all {
         claims.stake(object, secret("s"));
     }
-    woken(&mut due);
+    woken(&due);
     claims.vanished("a", &secret("s"), |other| other.name == "c");
-    assert_eq!(woken(&mut due), names(["b", "c"]));
+    assert_eq!(woken(&due), names(["b", "c"]));
     assert_eq!(claims.standing("a", |_| true), Standing::Unproven);
     assert_eq!(claims.standing("b", |_| true), Standing::Holds);
     assert_eq!(claims.standing("c", |_| true), Standing::Unproven);
@@ -158,15 +157,15 @@ fn what_is_gone_for_one_is_not_for_those_who_see_it() {
 
 #[test]
 fn one_writes_at_a_time_and_the_others_are_woken_after() {
-    let (claims, mut due) = claims();
+    let (claims, due) = claims();
     let (a, b) = (object("a", 1, "a"), object("b", 2, "b"));
     let (a, b) = (ObjectRef::from_obj(&a), ObjectRef::from_obj(&b));
     let turn = claims.begin(&a, secret("s")).expect("nobody writes");
     assert!(claims.begin(&b, secret("s")).is_err());
     assert!(claims.begin(&b, secret("t")).is_ok(), "another secret");
-    assert_eq!(woken(&mut due), names([]));
+    assert_eq!(woken(&due), names([]));
     drop(turn);
-    assert_eq!(woken(&mut due), names(["b"]));
+    assert_eq!(woken(&due), names(["b"]));
     assert!(claims.begin(&b, secret("s")).is_ok());
 }
 
@@ -188,7 +187,7 @@ proptest! {
     /// lapsed; and everybody whose standing changed by what another did was woken.
     #[test]
     fn there_is_one_holder(steps in prop::collection::vec(step(), 0..60), ages in prop::collection::vec(0..3i64, 5)) {
-        let (claims, mut due) = claims();
+        let (claims, due) = claims();
         let objects: Vec<_> = ages.iter().enumerate()
             .map(|(at, age)| object(&at.to_string(), *age, &at.to_string()))
             .collect();
@@ -211,7 +210,7 @@ proptest! {
                 }
             };
             let after = standing(&claims);
-            let woken = woken(&mut due);
+            let woken = woken(&due);
             for at in 0..5u8 {
                 let oldest = model.get(&at).map(|what| {
                     model.iter().filter(|(_, other)| *other == what)

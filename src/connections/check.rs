@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
-use kube_runtime::{controller::Action, events::EventType, reflector::ObjectRef};
+use kube_runtime::{events::EventType, reflector::ObjectRef};
 use tracing::{info, warn};
 use zeroize::Zeroizing;
 
@@ -16,6 +16,7 @@ use crate::{
     context::Context,
     grants,
     nairi::{ApiKey, Class},
+    queue::Action,
     reconcile::status,
     source,
 };
@@ -122,9 +123,16 @@ async fn read_key<C: Connection>(
             return unusable(ConnectionReason::SecretNotFound, message);
         }
         Err(error @ source::Error::Forbidden) => {
-            let message = format!(
-                "{secret} can't be used: {error}. Allow it to get Secrets; it is tried again."
-            );
+            let cure = if connection.meta().namespace.is_some() {
+                "Allow it to get Secrets".to_owned()
+            } else {
+                // One that acts in some namespaces only may not read those of others.
+                format!(
+                    "Keep the key in the operator's own namespace, {}, or allow it to get Secrets there",
+                    ctx.namespace
+                )
+            };
+            let message = format!("{secret} can't be used: {error}. {cure}; it is tried again.");
             // Nothing tells of the cure, and an API server that has just begun refuses what it grants later.
             let again = backoff::delay(ctx.connections.failed(&connection.id()));
             return Ok(Err(Finding {
@@ -209,7 +217,7 @@ async fn ask(id: &ConnectionId, credential: &Credential, ctx: &Context) -> Resul
             Ok(())
         }
         Err(error) => {
-            ctx.connections.heed(credential, &error);
+            ctx.connections.heed(credential, None, &error);
             ctx.connections.answered(key_id, false);
             let (reason, message, again) = match error.class() {
                 Class::Unauthorized => (ConnectionReason::Unauthorized, REFUSED.to_owned(), PROBE),

@@ -90,7 +90,7 @@ impl Collector for Live {
         let gauge = ConstGauge::new(oldest.as_secs_f64());
         gauge.encode(encoder.encode_descriptor(
             "sweep_age_seconds",
-            "How long ago the vault that was listed longest ago was listed",
+            "How long ago the vault that was listed longest ago was listed, of those that can be",
             None,
             gauge.metric_type(),
         )?)

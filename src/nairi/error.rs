@@ -6,6 +6,8 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
 
+use super::model::is_object;
+
 /// No server may silence a key for longer than this at a time.
 pub(super) const MAX_RETRY_AFTER: Duration = Duration::from_mins(5);
 /// Zero, or a date that has passed, would be no pause at all.
@@ -162,8 +164,7 @@ pub(super) fn documented_error(body: &[u8]) -> Option<String> {
     struct Documented {
         error: String,
     }
-    // As a slice serde would also take an array for the struct.
-    if body.trim_ascii_start().first() != Some(&b'{') {
+    if !is_object(body) {
         return None;
     }
     serde_json::from_slice::<Documented>(body)

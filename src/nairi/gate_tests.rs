@@ -1,5 +1,7 @@
 //! The laws of the gate.
 
+#[path = "gate_tests/groups.rs"]
+mod groups;
 #[path = "gate_tests/spare.rs"]
 mod spare;
 
@@ -10,6 +12,15 @@ use proptest::prelude::*;
 use super::super::gates::Gates;
 use super::super::key::ApiKey;
 use super::*;
+
+/// The first twenty have a namespace each, and then four share one.
+impl Member for u8 {
+    fn group(&self) -> &str {
+        const NAMES: &str = "0123456789abcdefghijklm";
+        let at = usize::from(if *self < 20 { *self } else { self / 4 + 15 });
+        &NAMES[at..=at]
+    }
+}
 
 /// A gate, the clock, and what the callback was told.
 struct World {
@@ -128,9 +139,9 @@ fn silence_is_kept_never_shortened_and_bounded() {
     let start = world.now;
     let permit = world.pass(1);
     world.full(2);
-    world.gate.throttle(Duration::from_mins(1), world.now);
+    world.gate.throttle(None, Duration::from_mins(1), world.now);
     assert_eq!(world.woken(), [2], "it has to learn of the pause");
-    world.gate.throttle(Duration::from_secs(1), world.now);
+    world.gate.throttle(None, Duration::from_secs(1), world.now);
     drop(permit);
     world.later(Duration::from_secs(59));
     assert!(world.gate.is_closed(world.now));
@@ -142,7 +153,7 @@ fn silence_is_kept_never_shortened_and_bounded() {
     world.later(Duration::from_secs(1));
     assert_eq!(world.gates.closed_count(world.now), 0);
     drop(world.pass(3));
-    world.gate.throttle(Duration::MAX, world.now);
+    world.gate.throttle(None, Duration::MAX, world.now);
     match world.admit(2) {
         Admission::ClosedUntil(until) => assert_eq!(until, world.now + MAX_RETRY_AFTER),
         other => panic!("{other:?}"),
@@ -192,7 +203,7 @@ fn a_throttled_gate_outlives_its_holders_and_others_do_not() {
     for n in 0..1000 {
         let gate = world.gates.for_key(&key(&format!("nr_{n}")), world.now);
         if n == 7 {
-            gate.throttle(Duration::from_mins(1), world.now);
+            gate.throttle(None, Duration::from_mins(1), world.now);
         }
         if n == 8 {
             assert!(gate.refuse());
@@ -218,9 +229,9 @@ fn a_throttled_gate_outlives_its_holders_and_others_do_not() {
 #[derive(Clone, Debug)]
 enum Step {
     Admit(u8),
-    Spare,
+    Spare(u8),
     Finish(usize),
-    Throttle(u64),
+    Throttle(Option<u8>, u64),
     Refuse,
     Open,
     Forget(u8),
@@ -232,20 +243,29 @@ enum Step {
     Ignore,
 }
 
+/// Twelve, of three namespaces.
+fn waiter() -> impl Strategy<Value = u8> {
+    20..32u8
+}
+
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        8 => (0..12u8).prop_map(Step::Admit),
-        2 => Just(Step::Spare),
+        8 => waiter().prop_map(Step::Admit),
+        2 => waiter().prop_map(Step::Spare),
         5 => any::<usize>().prop_map(Step::Finish),
-        1 => (0..20u64).prop_map(Step::Throttle),
+        1 => (prop::option::of(waiter()), 0..20u64).prop_map(|(by, after)| Step::Throttle(by, after)),
         1 => Just(Step::Refuse),
         2 => Just(Step::Open),
-        1 => (0..12u8).prop_map(Step::Forget),
+        1 => waiter().prop_map(Step::Forget),
         2 => (0..8u64).prop_map(Step::Later),
         2 => Just(Step::Tick),
         5 => Just(Step::Come),
         1 => Just(Step::Ignore),
     ]
+}
+
+fn waiter_groups() -> [&'static str; 3] {
+    ["k", "l", "m"]
 }
 
 /// What is true of the gate, kept beside it.
@@ -262,22 +282,22 @@ struct Model {
 impl Model {
     fn admit(&mut self, waiter: u8) {
         let admission = self.world.admit(waiter);
-        let mut woken = self.world.woken();
-        if let (Admission::Pass(_), Some(at)) =
-            (&admission, self.waiting.iter().position(|w| *w == waiter))
+        let woken = self.world.woken();
+        if matches!(admission, Admission::Pass(_))
+            && let Some(at) = self.waiting.iter().position(|w| *w == waiter)
         {
-            // It came when its turn was: it needs no waking, those around it do.
-            assert!(at <= woken.len(), "out of turn");
-            woken.insert(at, waiter);
-            self.hear(woken);
+            // It came when its turn was: it needs no waking, those before it do.
+            let before = self.waiting.iter().take(at);
+            let mut before = before.filter(|w| w.group() == waiter.group());
+            assert!(before.all(|w| woken.contains(w)), "out of turn");
+            self.waiting.remove(at);
             self.coming.retain(|w| *w != waiter);
-        } else {
-            // Others are woken before this one is queued.
-            self.hear(woken);
         }
+        // Others are woken before this one is queued.
+        self.hear(woken);
         match admission {
             Admission::Pass(permit) => {
-                assert!(!self.world.gate.is_closed(self.world.now));
+                assert!(!self.world.gate.is_closed_to(&waiter, self.world.now));
                 self.permits.push(permit);
             }
             Admission::Full => {
@@ -301,10 +321,27 @@ impl Model {
                 );
             }
         }
-        assert!(self.permits.len() <= self.limit, "over the limit");
+        self.is_within_limits();
     }
 
-    /// Everybody is woken in the order of arrival.
+    fn is_within_limits(&self) {
+        assert!(self.permits.len() <= self.limit, "over the limit");
+        let of = |group| {
+            self.permits
+                .iter()
+                .filter(move |permit| permit.holder().group() == group)
+        };
+        let most = waiter_groups()
+            .into_iter()
+            .map(|group| of(group).count())
+            .max();
+        assert!(
+            most <= Some(1.max(self.limit - 1)),
+            "one namespace holds all"
+        );
+    }
+
+    /// Everybody is woken in the order of arrival, among those of a namespace.
     fn listen(&mut self) {
         let woken = self.world.woken();
         self.hear(woken);
@@ -312,7 +349,12 @@ impl Model {
 
     fn hear(&mut self, woken: Vec<u8>) {
         for waiter in woken {
-            assert_eq!(self.waiting.pop_front(), Some(waiter), "out of order");
+            let mut group = self.waiting.iter().enumerate();
+            let first = group.find(|(_, other)| other.group() == waiter.group());
+            let at = first
+                .filter(|(_, first)| **first == waiter)
+                .map(|(at, _)| at);
+            self.waiting.remove(at.expect("in its order"));
             self.coming.push_back(waiter);
         }
     }
@@ -327,15 +369,20 @@ impl Model {
             Step::Finish(at) if !self.permits.is_empty() => {
                 drop(self.permits.swap_remove(at % self.permits.len()));
             }
-            Step::Spare => {
-                if let Some(permit) = self.world.gate.spare(now) {
-                    assert!(!self.world.gate.is_closed(now));
-                    assert!(self.waiting.is_empty(), "in the way of those who wait");
+            Step::Spare(holder) => {
+                if let Some(permit) = self.world.gate.spare(holder, now) {
+                    assert!(!self.world.gate.is_closed_to(holder, now));
+                    let mut waiting = self.waiting.iter();
+                    let in_the_way = waiting.any(|w| w.group() == holder.group());
+                    assert!(!in_the_way, "in the way of those who wait");
                     self.permits.push(permit);
-                    assert!(self.permits.len() <= self.limit, "over the limit");
+                    self.is_within_limits();
                 }
             }
-            Step::Throttle(seconds) => self.world.gate.throttle(Duration::from_secs(*seconds), now),
+            Step::Throttle(by, seconds) => {
+                let after = Duration::from_secs(*seconds);
+                self.world.gate.throttle(by.as_ref(), after, now);
+            }
             Step::Refuse => drop(self.world.gate.refuse()),
             Step::Open => drop(self.world.gate.open()),
             Step::Forget(waiter) => {
@@ -359,7 +406,7 @@ impl Model {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
     #[test]
-    fn limit_order_and_nobody_is_lost(limit in 1..4usize, steps in prop::collection::vec(step(), 0..80)) {
+    fn limit_order_and_nobody_is_lost(limit in 1..9usize, steps in prop::collection::vec(step(), 0..80)) {
         let mut model = Model {
             world: World::new(limit),
             limit,
@@ -385,7 +432,7 @@ proptest! {
         }
         prop_assert!(model.waiting.is_empty(), "lost: {:?}", model.waiting);
         // And every slot is free again.
-        let count: HashMap<u8, _> = (100..100 + u8::try_from(limit).expect("few"))
+        let count: HashMap<u8, _> = (1..=u8::try_from(limit).expect("few"))
             .map(|waiter| (waiter, model.world.pass(waiter)))
             .collect();
         prop_assert_eq!(count.len(), limit);

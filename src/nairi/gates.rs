@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -12,6 +11,7 @@ use thiserror::Error;
 
 use super::gate::{Gate, Wake};
 use super::key::ApiKey;
+use crate::fair::Member;
 
 /// Stands for an API key in maps: keyed with a random key of this process, so neither the API key
 /// nor anything it could be guessed by lies about in memory.
@@ -25,14 +25,14 @@ pub struct NoRandomness;
 
 /// One [`Gate`] per API key. Keeps those somebody holds and, whoever holds them, those the server
 /// asked silence of; a gate nobody uses is forgotten.
-pub struct Gates<W: Clone + Eq + Hash> {
+pub struct Gates<W: Member> {
     hmac: hmac::Key,
     limit: usize,
     wake: Wake<W>,
     by_key: Mutex<HashMap<KeyId, Arc<Gate<W>>>>,
 }
 
-impl<W: Clone + Eq + Hash> Gates<W> {
+impl<W: Member> Gates<W> {
     /// Gates with this many slots each; `wake` is told who is to come back.
     ///
     /// # Errors
@@ -110,9 +110,9 @@ impl<W: Clone + Eq + Hash> Gates<W> {
 }
 
 /// A refused gate nobody holds is dropped: without a holder there is no probe that could open it.
-fn prune<W: Clone + Eq + Hash>(gates: &mut HashMap<KeyId, Arc<Gate<W>>>, now: Instant) {
+fn prune<W: Member>(gates: &mut HashMap<KeyId, Arc<Gate<W>>>, now: Instant) {
     gates.retain(|_, gate| {
-        Arc::strong_count(gate) > 1 || (!gate.is_refused() && gate.is_closed(now))
+        Arc::strong_count(gate) > 1 || (!gate.is_refused() && gate.is_silent(now))
     });
 }
 
@@ -122,7 +122,7 @@ impl fmt::Debug for KeyId {
     }
 }
 
-impl<W: Clone + Eq + Hash> fmt::Debug for Gates<W> {
+impl<W: Member> fmt::Debug for Gates<W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Gates")
             .field("limit", &self.limit)

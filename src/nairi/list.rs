@@ -5,7 +5,7 @@ pub(super) const MAX_ELEMENT: usize = 256 * 1024;
 /// The size of the whole list at most.
 pub(super) const MAX_LIST: usize = 16 * 1024 * 1024;
 /// How deep an element may be nested; a secret is flat but for its domains.
-const MAX_DEPTH: usize = 32;
+pub(super) const MAX_DEPTH: usize = 32;
 
 /// Splits the array into its elements. Looks at brackets and strings only: whether an element is sound is up to
 /// whoever parses it. One that is no object, too large or nested too deep is not kept: it is handed out as `None`.

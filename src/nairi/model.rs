@@ -45,9 +45,12 @@ impl RemoteSecret {
     /// One object of an answer. What is wrong is said in words of our own: serde's would quote
     /// what the server sent.
     pub(super) fn parse(json: &[u8]) -> Result<Self, &'static str> {
-        let secret: Self = serde_json::from_slice(json)
-            .map_err(|_| "is not a secret in JSON with id, env_key and updated_at")?;
-        if !is_id(&secret.id) {
+        const NO_SECRET: &str = "is not a secret in JSON with id, env_key and updated_at";
+        if !is_object(json) {
+            return Err(NO_SECRET);
+        }
+        let secret: Self = serde_json::from_slice(json).map_err(|_| NO_SECRET)?;
+        if !sendable(&secret.id) {
             return Err(NO_ID);
         }
         if secret.env_key.is_empty() {
@@ -68,13 +71,13 @@ impl RemoteSecret {
     /// count: a service that takes it for a domain may fold and trim it.
     #[must_use]
     pub fn repeats(&self, value: &SecretString, known: impl Fn(&str) -> bool) -> bool {
-        let value = Zeroizing::new(value.expose_secret().trim().to_lowercase());
+        let value = Zeroizing::new(folded(value.expose_secret().trim()));
         // Shorter ones are in any text by chance, and are no secrets.
         value.len() >= SHORTEST_SECRET
             && self
                 .texts()
                 .filter(|text| !known(text))
-                .any(|text| text.to_lowercase().contains(value.as_str()))
+                .any(|text| folded(text).contains(value.as_str()))
     }
 
     /// Whether it can be kept, in memory and in a status: nothing in it is too much, too long or not printable.
@@ -141,15 +144,28 @@ pub(super) fn element(json: &[u8]) -> Result<RemoteSecret, Unreadable> {
     secret.ok_or_else(|| Unreadable::new(json))
 }
 
-pub(super) const NO_ID: &str = "shows an id that is not made of 1 to 128 letters, digits, _ and -";
+const NO_ID: &str = "shows an id that is not made of 1 to 128 letters, digits, _ and -";
 
 /// Whether it can be an id, and a segment of a path as it is. Ids are opaque, yet nothing but these characters is
 /// sent: no id can reach another path.
-pub(super) fn is_id(text: &str) -> bool {
+pub(crate) fn sendable(text: &str) -> bool {
     (1..=128).contains(&text.len())
         && text
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
+}
+
+/// In lower case, letter by letter: `str::to_lowercase` looks at what follows a sigma, so that a text would be folded
+/// otherwise within another. As large as it can get from the start, so that no copy of it is left behind.
+fn folded(text: &str) -> String {
+    let mut folded = String::with_capacity(2 * text.len());
+    folded.extend(text.chars().flat_map(char::to_lowercase));
+    folded
+}
+
+/// Whether JSON is an object, if it is sound at all: serde also takes an array for a struct.
+pub(super) fn is_object(json: &[u8]) -> bool {
+    json.trim_ascii_start().first() == Some(&b'{')
 }
 
 /// Loose on purpose, as times are shown verbatim: short, and visible ASCII or spaces.
@@ -284,6 +300,9 @@ mod tests {
         let secret = with("allowed_domains", None).expect("a secret");
         assert!(!secret.repeats(&value, nothing));
         assert!(!secret.repeats(&SecretString::from(" sec_1\n"), nothing));
+        let (sigma, domain) = (SecretString::from("ΚΩΔΙΚΟΣ"), "ΚΩΔΙΚΟΣα.com");
+        let secret = with("allowed_domains", Some(json!([domain]))).expect("a secret");
+        assert!(secret.repeats(&sigma, nothing));
     }
 
     #[test]
@@ -309,6 +328,7 @@ mod tests {
         for bad in [
             r#"{"id":7,"env_key":"canary"}"#,
             "canary",
+            "[\"canary\",\"A\",[],\"c\",\"u\"]",
             twice,
             "{\"id\":\"\u{1}canary",
         ] {

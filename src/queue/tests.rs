@@ -55,24 +55,17 @@ fn run<F>(
 where
     F: Future<Output = Action> + Send + 'static,
 {
-    let (queue, due) = Queue::new();
-    let (end, ended) = oneshot::channel();
+    let (queue, due) = Queue::new(concurrency);
+    let (end, ended) = oneshot::channel::<()>();
     let (_writer, store) = store(names);
     let panics = Arc::new(AtomicUsize::new(0));
-    let (draining, counted) = (queue.clone(), Arc::clone(&panics));
+    let counted = Arc::clone(&panics);
     let task = tokio::spawn(async move {
         let panicked = || {
             counted.fetch_add(1, Ordering::Relaxed);
         };
-        drain(
-            draining,
-            due.take_until(ended),
-            store,
-            concurrency,
-            reconcile,
-            panicked,
-        )
-        .await;
+        let end = ended.map(drop);
+        drain(due, store, end, reconcile, panicked).await;
     });
     Running {
         queue,
@@ -141,21 +134,6 @@ async fn a_pass_is_told_since_when_its_object_was_due() {
     running.end().await;
 }
 
-#[test]
-fn the_first_wake_counts_and_a_kept_one_can_only_be_earlier() {
-    let (queue, _due) = Queue::<ConfigMap>::new();
-    let before = Instant::now();
-    queue.wake(reference("a"));
-    queue.wake(reference("a"));
-    assert_eq!(queue.depth(), 1);
-    queue.keep(&reference("a"), before);
-    queue.keep(&reference("a"), Instant::now() + Duration::from_secs(1));
-    assert_eq!(queue.take(&reference("a")), before);
-    queue.wake(reference("a"));
-    queue.forget(&reference("a"));
-    assert_eq!(queue.depth(), 0);
-}
-
 #[tokio::test]
 async fn an_object_that_is_gone_leaves_nothing_in_the_queue() {
     let running = run(&["a"], 1, |_, _| async { Action::await_change() });
@@ -213,4 +191,18 @@ async fn the_end_waits_for_what_runs_and_for_nothing_else() {
     running.end().await;
     assert!(finished.load(Ordering::Relaxed), "what runs is finished");
     assert_eq!(runs.load(Ordering::Relaxed), 2, "what waits is not begun");
+}
+
+#[tokio::test]
+async fn the_time_an_object_asked_for_brings_it_back() {
+    let (started, mut starts) = tasks::unbounded_channel();
+    let running = run(&["a"], 1, move |_, since| {
+        started.send(since).expect("the test listens");
+        async { Action::requeue(Duration::from_millis(30)) }
+    });
+    running.queue.wake(reference("a"));
+    let first = starts.recv().await.expect("it runs");
+    let second = starts.recv().await.expect("it runs again");
+    assert!(second - first >= Duration::from_millis(30));
+    running.end().await;
 }

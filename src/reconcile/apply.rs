@@ -3,10 +3,11 @@
 use std::time::Instant;
 
 use k8s_openapi::jiff::Timestamp;
+use kube_runtime::reflector::ObjectRef;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::{
-    api::condition::whole_seconds,
+    api::{VaultSecret, condition::whole_seconds},
     connections::Credential,
     context::Context,
     ledger::Ledger,
@@ -21,6 +22,8 @@ use crate::{
 /// Whom a request is for, and with what.
 #[derive(Clone, Copy)]
 pub struct Request<'a> {
+    /// The VaultSecret.
+    pub object: &'a ObjectRef<VaultSecret>,
     /// uid of the VaultSecret.
     pub uid: &'a str,
     /// Its vault.
@@ -29,6 +32,12 @@ pub struct Request<'a> {
     pub credential: &'a Credential,
     /// Since when the object was due.
     pub due: Instant,
+}
+
+impl Request<'_> {
+    fn heed(&self, ctx: &Context, error: &Error) {
+        (ctx.connections).heed(self.credential, Some(self.object), error);
+    }
 }
 
 /// What the fields of a change are, where they are in it.
@@ -108,7 +117,7 @@ pub async fn patch(
         if !error.maybe_applied() {
             ctx.ledger.answered(to.uid, doubt);
         }
-        ctx.connections.heed(to.credential, error);
+        to.heed(ctx, error);
     })?;
     ctx.ledger.answered(to.uid, doubt - fields);
     let replaced = [&before.updated_at].into_iter().chain(&foreign_updated_at);
@@ -241,7 +250,7 @@ pub async fn create(
     };
     let answer = outcome
         .and_then(|answer| credible(answer, Some(value), Some(&allowed_domains), known))
-        .inspect_err(|error| ctx.connections.heed(to.credential, error))?;
+        .inspect_err(|error| to.heed(ctx, error))?;
     ctx.vaults.learn(to.credential, to.vault_id, &answer);
     ctx.ledger.answered(to.uid, Fields::NONE);
     bound(&ctx.ledger, to.uid, &answer, []);
@@ -275,7 +284,7 @@ pub async fn delete(ctx: &Context, to: Request<'_>, secret_id: &str) -> Result<(
     let outcome = nairi
         .delete_secret(&to.credential.key, to.vault_id, secret_id)
         .await
-        .inspect_err(|error| ctx.connections.heed(to.credential, error));
+        .inspect_err(|error| to.heed(ctx, error));
     match outcome {
         // Only the documented form of a 404 is of this class.
         Err(error) if error.class() == Class::NotFound => {}
@@ -294,7 +303,7 @@ pub async fn read(ctx: &Context, to: Request<'_>, secret_id: &str) -> Result<Rem
     let answer = nairi
         .patch_secret(&to.credential.key, to.vault_id, secret_id, &nothing)
         .await
-        .inspect_err(|error| ctx.connections.heed(to.credential, error))?;
+        .inspect_err(|error| to.heed(ctx, error))?;
     ctx.ledger.asked(to.uid);
     ctx.vaults.learn(to.credential, to.vault_id, &answer);
     Ok(answer)

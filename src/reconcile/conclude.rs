@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::jiff::Timestamp;
 use kube::{Api, Resource as _, ResourceExt as _};
-use kube_runtime::{controller::Action, events::EventType, reflector::ObjectRef};
+use kube_runtime::{events::EventType, reflector::ObjectRef};
 use tracing::{info, warn};
 
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
     backoff,
     context::Context,
     ledger::Ledger,
+    queue::Action,
     reconcile::{
         apply::Note,
         claiming, contention,
@@ -184,28 +185,37 @@ fn next_action(
     };
     match retry {
         Retry::Backoff => return again(ledger, uid),
+        Retry::BackoffUntil(then) => {
+            return Action::requeue(until(then).max(growing_delay(ledger, uid)));
+        }
+        // That was neither a failure of its own nor a success.
+        Retry::At(then) => return Action::requeue(until(then)),
         Retry::AfterConflict => {
             return Action::requeue(backoff::jittered(backoff::AFTER_CONFLICT));
         }
-        Retry::OnChange | Retry::At(_) | Retry::Every(_) => {}
+        Retry::OnChange | Retry::Every(_) => {}
     }
     ledger.succeeded(uid);
-    match retry {
-        Retry::OnChange | Retry::Backoff | Retry::AfterConflict => contended
-            .map_or_else(Action::await_change, |left| {
-                Action::requeue(left + backoff::jittered(SPREAD))
-            }),
-        Retry::Every(about) => Action::requeue(backoff::jittered(about)),
-        Retry::At(then) => {
-            let wait = then.saturating_duration_since(Instant::now());
-            Action::requeue(wait + backoff::jittered(SPREAD))
-        }
+    if let Retry::Every(about) = retry {
+        return Action::requeue(backoff::jittered(about));
     }
+    contended.map_or_else(Action::await_change, |left| {
+        Action::requeue(left + backoff::jittered(SPREAD))
+    })
+}
+
+/// How long it is until `then`, and a little longer: not all come back together.
+fn until(then: Instant) -> Duration {
+    then.saturating_duration_since(Instant::now()) + backoff::jittered(SPREAD)
 }
 
 /// Counts a failure, and goes by how many there were in a row.
 fn again(ledger: &Ledger, uid: &str) -> Action {
-    Action::requeue(backoff::jittered(backoff::delay(ledger.failed(uid))))
+    Action::requeue(growing_delay(ledger, uid))
+}
+
+fn growing_delay(ledger: &Ledger, uid: &str) -> Duration {
+    backoff::jittered(backoff::delay(ledger.failed(uid)))
 }
 
 /// One event and one log line when `Ready` changes, and when somebody else is found to keep writing.

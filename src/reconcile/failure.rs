@@ -15,7 +15,10 @@ const REJECTED_AGAIN: Duration = Duration::from_hours(1);
 #[must_use]
 pub fn refusal(error: &Error, vault_id: &str, now: Instant) -> Refusal {
     match error.class() {
-        Class::Throttled { retry_after } => throttled(now + retry_after),
+        // It drew the silence itself: if it does so again and again it comes back ever later.
+        Class::Throttled { retry_after } => {
+            throttled(now + retry_after).retried(Retry::BackoffUntil(now + retry_after))
+        }
         Class::Transient | Class::InvalidResponse => Refusal::new(
             Reason::ApiUnavailable,
             format!("Nairi: {error}. It is tried again."),

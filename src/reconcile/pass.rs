@@ -294,6 +294,7 @@ impl Pass<'_> {
 
     fn request<'a>(&'a self, credential: &'a Credential) -> Request<'a> {
         Request {
+            object: self.key,
             uid: self.uid,
             vault_id: &self.object.spec.vault_id,
             credential,

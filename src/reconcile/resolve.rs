@@ -10,6 +10,7 @@ use crate::{
     connections::{ConnectionId, Credential, Known},
     context::Context,
     grants,
+    nairi::KeyId,
     reconcile::{
         desired, templated,
         verdict::{Refusal, Retry, Verdict},
@@ -74,6 +75,17 @@ pub fn credential(ctx: &Context, id: &ConnectionId) -> Result<Credential, Verdic
         // Its first check is on its way, and wakes the object.
         None => Err(Verdict::Waiting),
     }
+}
+
+/// The key that `object` may use for its vault, if it may and has one. Whether the API accepts it is the gate's to say.
+pub fn usable_key(ctx: &Context, object: &VaultSecret) -> Option<Credential> {
+    let connection = permitted(&ctx.stores, object).ok()?;
+    credential(ctx, &connection).ok()
+}
+
+/// Whether that is the key `key_id`: what the API tells one of its users it tells all.
+pub fn may_use_key(ctx: &Context, object: &VaultSecret, key_id: KeyId) -> bool {
+    usable_key(ctx, object).is_some_and(|theirs| theirs.gate.key_id() == key_id)
 }
 
 /// Reads the value of `object` from its Secret, or makes it of the Secret's keys: the value, and the Secret's version.

@@ -65,6 +65,8 @@ pub enum Retry {
     OnChange,
     /// After the object's own growing, jittered delay.
     Backoff,
+    /// The same, and not before then.
+    BackoffUntil(Instant),
     /// In a moment: a write of ours met a newer object.
     AfterConflict,
     /// At a time somebody else named (a `Retry-After`).

@@ -18,6 +18,7 @@ use crate::{
     lease::Fence,
     reminder::Reminder,
     source::brief,
+    watch,
 };
 
 /// How often what is missing is looked for again.
@@ -82,14 +83,22 @@ pub(super) fn replica() -> String {
     }
 }
 
-/// Ends once the API server answers and has our three kinds.
-pub(super) async fn wait_for_crds(client: &Client) {
+/// Ends once the API server answers and has our three kinds. It is asked in the first of `namespaces`, where there are
+/// some: nothing else is sure to be allowed.
+pub(super) async fn wait_for_crds(client: &Client, namespaces: &[String]) {
+    let scope = namespaces.first().map(String::as_str);
     let mut reminder = Reminder::default();
     loop {
         let found = tokio::join!(
-            missing::<VaultSecret>(client),
-            missing::<VaultConnection>(client),
-            missing::<ClusterVaultConnection>(client),
+            missing(watch::namespaced::<PartialObjectMeta<VaultSecret>>(
+                client, scope
+            )),
+            missing(watch::namespaced::<PartialObjectMeta<VaultConnection>>(
+                client, scope
+            )),
+            missing(Api::<PartialObjectMeta<ClusterVaultConnection>>::all(
+                client.clone()
+            )),
         );
         let Some(what) = found.0.or(found.1).or(found.2) else {
             return;
@@ -100,11 +109,10 @@ pub(super) async fn wait_for_crds(client: &Client) {
 }
 
 /// What keeps a kind from being listed.
-async fn missing<K>(client: &Client) -> Option<String>
+async fn missing<K>(api: Api<PartialObjectMeta<K>>) -> Option<String>
 where
     K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,
 {
-    let api: Api<PartialObjectMeta<K>> = Api::all(client.clone());
     let (kind, plural) = (K::kind(&()), K::plural(&()));
     match tokio::time::timeout(
         KUBE_TIMEOUT,
@@ -113,7 +121,7 @@ where
     .await
     {
         Ok(Ok(_)) => None,
-        // Allowed in its own namespaces only, perhaps; the watches say so if not.
+        // It is there, perhaps: the watches say what they may not see.
         Ok(Err(kube::Error::Api(status))) if status.code == 403 => None,
         Ok(Err(kube::Error::Api(status))) if status.code == 404 => Some(format!(
             "waiting for the CustomResourceDefinition {plural}.nairi.ai ({kind}): install it with `vaultsecret-operator crds | kubectl apply --server-side -f -`"

@@ -28,6 +28,9 @@ struct Turn {
     failures: u32,
     /// When it was last listed, or else since when it is in use.
     listed: Instant,
+    /// It can't be listed: its key is of no use now, or the vault is not there. That is told elsewhere, and anybody who
+    /// has a connection can bring it about: how old its list is says nothing of the operator.
+    barred: bool,
 }
 
 impl Sweeps {
@@ -61,6 +64,7 @@ impl Sweeps {
                 due: now + backoff::jittered(self.interval),
                 failures: 0,
                 listed: now,
+                barred: false,
             });
         }
     }
@@ -92,10 +96,11 @@ impl Sweeps {
         }
     }
 
-    /// The vault can't be listed before `until`.
+    /// The vault can't be listed before `until`: nothing may be sent with its key.
     pub fn postpone(&self, vault: &VaultId, until: Instant) {
         if let Some(turn) = self.turns.lock().get_mut(vault) {
             turn.due = until;
+            turn.barred = true;
         }
     }
 
@@ -105,6 +110,7 @@ impl Sweeps {
         let turn = turn(&mut turns, vault, now);
         turn.failures = 0;
         turn.listed = now;
+        turn.barred = false;
         if !swept {
             turn.due = began + about(self.interval);
         }
@@ -116,6 +122,12 @@ impl Sweeps {
         let mut turns = self.turns.lock();
         let turn = turn(&mut turns, vault, now);
         turn.failures = turn.failures.saturating_add(1);
+        let barred = !matches!(class, Class::Transient | Class::InvalidResponse);
+        if turn.barred && !barred {
+            // Its age counts from here on.
+            turn.listed = now;
+        }
+        turn.barred = barred;
         let due = match class {
             Class::NotFound | Class::Rejected => {
                 let doubled = self
@@ -134,13 +146,12 @@ impl Sweeps {
         turn.due = due;
     }
 
-    /// How long ago the vault that was listed longest ago was listed; none if none is in use.
+    /// How long ago the vault that was listed longest ago was listed, of those that can be; none if there is none.
     #[must_use]
     pub fn oldest(&self, now: Instant) -> Option<Duration> {
         let turns = self.turns.lock();
-        let ages = turns
-            .values()
-            .map(|turn| now.saturating_duration_since(turn.listed));
+        let listed = turns.values().filter(|turn| !turn.barred);
+        let ages = listed.map(|turn| now.saturating_duration_since(turn.listed));
         ages.max()
     }
 }
@@ -151,6 +162,7 @@ fn turn<'a>(turns: &'a mut HashMap<VaultId, Turn>, vault: &VaultId, now: Instant
         due: now,
         failures: 0,
         listed: now,
+        barred: false,
     })
 }
 

@@ -1,4 +1,3 @@
-use futures::StreamExt as _;
 use kube_runtime::{reflector::store::Writer, watcher::Event};
 use nairi_sim::{Answer, Fault, FaultHandle, NewSecret, NewVault, Options, Sim};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -7,7 +6,7 @@ use super::*;
 use crate::{
     api::VaultSecretSpec,
     nairi::{Admission, ApiKey, Gates, SecretPatch, unobserved},
-    queue::Due,
+    queue::{Action, Due},
 };
 
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -50,7 +49,7 @@ async fn world(slots: usize) -> World {
         observer: unobserved(),
     })
     .expect("a client");
-    let (queue, due) = Queue::new();
+    let (queue, due) = Queue::new(8);
     let wake = queue.clone();
     let gates = Gates::new(slots, Arc::new(move |object| wake.wake(object))).expect("randomness");
     let connections = Arc::new(Connections::new(gates, Box::new(|_| {})));
@@ -99,8 +98,10 @@ impl World {
     }
 
     async fn woken(&mut self) -> String {
-        let next = tokio::time::timeout(PATIENCE, self.due.next()).await;
-        next.expect("somebody is woken").expect("an object").name
+        let next = tokio::time::timeout(PATIENCE, self.due.begin()).await;
+        let (object, _) = next.expect("somebody is woken");
+        self.due.end(&object, Action::await_change());
+        object.name
     }
 
     /// Lists of the vault so far.
@@ -363,14 +364,18 @@ async fn who_is_gone_is_not_woken() {
     world.vaults.forget(&waiter("a"));
     stalled.release();
     assert_eq!(world.woken().await, "b");
-    assert!(futures::FutureExt::now_or_never(world.due.next()).is_none());
+    assert!(world.due.pass_one().is_none());
 }
 
 #[tokio::test]
 async fn a_sweep_lists_unless_that_is_under_way_and_is_told_of_every_list() {
     let mut world = world(8).await;
     let sweep = |world: &World| {
-        let permit = world.credential.gate.spare(Instant::now()).expect("a slot");
+        let permit = world
+            .credential
+            .gate
+            .spare(&waiter("a"), Instant::now())
+            .expect("a slot");
         world
             .vaults
             .sweep(world.credential.clone(), "vlt_1", permit);

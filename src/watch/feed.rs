@@ -9,6 +9,7 @@ use std::{
     convert::Infallible,
     fmt::Debug,
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use futures::{Stream, StreamExt as _, stream::BoxStream};
@@ -25,6 +26,10 @@ use tokio::sync::mpsc;
 use tracing::warn;
 
 use crate::source::brief;
+
+/// For how long a list is refused before that is taken for an answer. An API server that has just begun refuses what
+/// it grants a moment later.
+const REFUSED: Duration = Duration::from_secs(10);
 
 /// What happened to one object. The store shows it already.
 #[derive(Debug)]
@@ -62,6 +67,8 @@ pub enum Seen<K: Resource<DynamicType = ()> + 'static> {
     Object(K),
     /// An object that is gone, or that can't be read any more.
     Gone(ObjectRef<K>),
+    /// The operator may not list (RBAC), and that has lasted.
+    Refused,
 }
 
 /// The events of `watcher`, retried with its own delays, failures logged.
@@ -73,10 +80,11 @@ where
 {
     retried(watcher)
         .map(move |event| match event {
-            Event::Init => Seen::ListBegins,
-            Event::InitDone => Seen::ListEnds,
-            Event::InitApply(object) | Event::Apply(object) => Seen::Object(object),
-            Event::Delete(object) => Seen::Gone(ObjectRef::from_obj(&object)),
+            Some(Event::Init) => Seen::ListBegins,
+            Some(Event::InitDone) => Seen::ListEnds,
+            Some(Event::InitApply(object) | Event::Apply(object)) => Seen::Object(object),
+            Some(Event::Delete(object)) => Seen::Gone(ObjectRef::from_obj(&object)),
+            None => Seen::Refused,
         })
         .boxed()
 }
@@ -100,10 +108,13 @@ where
     };
     retried(watcher)
         .map(move |event| match event {
-            Event::Init => Seen::ListBegins,
-            Event::InitDone => Seen::ListEnds,
-            Event::InitApply(object) | Event::Apply(object) => seen(object),
-            Event::Delete(mut object) => Seen::Gone(reference(std::mem::take(object.meta_mut()))),
+            Some(Event::Init) => Seen::ListBegins,
+            Some(Event::InitDone) => Seen::ListEnds,
+            Some(Event::InitApply(object) | Event::Apply(object)) => seen(object),
+            Some(Event::Delete(mut object)) => {
+                Seen::Gone(reference(std::mem::take(object.meta_mut())))
+            }
+            None => Seen::Refused,
         })
         .boxed()
 }
@@ -114,35 +125,58 @@ fn reference<K: Resource<DynamicType = ()>>(metadata: ObjectMeta) -> ObjectRef<K
     reference
 }
 
+/// The events; none for a list that has been refused for a while.
 fn retried<K>(
     watcher: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
-) -> impl Stream<Item = Event<K>>
+) -> impl Stream<Item = Option<Event<K>>>
 where
     K: Resource<DynamicType = ()> + Send + 'static,
 {
-    watcher.default_backoff().filter_map(|event| async {
-        event
-            .inspect_err(|error| {
-                let kind = K::kind(&());
-                let error = match error {
-                    watcher::Error::InitialListFailed(error)
-                    | watcher::Error::WatchStartFailed(error)
-                    | watcher::Error::WatchFailed(error) => brief(error),
-                    watcher::Error::WatchError(status) => format!("HTTP {}", status.code),
-                    watcher::Error::NoResourceVersion => {
-                        "the list has no resourceVersion".to_owned()
-                    }
-                };
-                warn!(%kind, error, "a watch broke; it is started again");
-            })
-            .ok()
+    let mut refused: Option<Instant> = None;
+    watcher.default_backoff().filter_map(move |event| {
+        let seen = match event {
+            Ok(event) => {
+                // One that begins may be refused again.
+                if !matches!(event, Event::Init) {
+                    refused = None;
+                }
+                Some(Some(event))
+            }
+            Err(error) => {
+                tell::<K>(&error);
+                let lasts = is_refusal(&error)
+                    && refused.get_or_insert_with(Instant::now).elapsed() >= REFUSED;
+                lasts.then_some(None)
+            }
+        };
+        std::future::ready(seen)
     })
+}
+
+fn is_refusal(error: &watcher::Error) -> bool {
+    let watcher::Error::InitialListFailed(kube::Error::Api(status)) = error else {
+        return false;
+    };
+    status.code == 403
+}
+
+fn tell<K: Resource<DynamicType = ()>>(error: &watcher::Error) {
+    let kind = K::kind(&());
+    let error = match error {
+        watcher::Error::InitialListFailed(error)
+        | watcher::Error::WatchStartFailed(error)
+        | watcher::Error::WatchFailed(error) => brief(error),
+        watcher::Error::WatchError(status) => format!("HTTP {}", status.code),
+        watcher::Error::NoResourceVersion => "the list has no resourceVersion".to_owned(),
+    };
+    warn!(%kind, error, "a watch broke; it is started again");
 }
 
 /// Fills the store of `writer` from `sources`, and tells `changed` of each change once the store shows it.
 ///
 /// The store counts as ready when all sources were listed once; `unfilled` is dropped when `changed` was told of all
-/// that was in it, too.
+/// that was in it, too. A namespace whose list is refused counts as empty then: one that is gone, or whose administrator
+/// took the operator's rights away, must not hold up the others.
 pub async fn feed<K>(
     sources: Vec<Source<K>>,
     mut writer: Writer<K>,
@@ -167,6 +201,13 @@ pub async fn feed<K>(
     let mut events = futures::stream::select_all(numbered);
 
     while let Some((source, event)) = events.next().await {
+        if matches!(event, Seen::Refused) {
+            let Some(namespace) = scopes[source].as_deref().filter(|_| initial.is_some()) else {
+                continue;
+            };
+            let kind = K::kind(&());
+            warn!(%kind, namespace, "may not list these in this namespace (RBAC); going on without them");
+        }
         if let Some(listings) = &mut initial {
             listings[source].take(event);
             if listings.iter().all(|listing| listing.complete) {
@@ -209,6 +250,7 @@ pub async fn feed<K>(
                 }
             }
             Seen::Gone(key) => remove(&mut writer, store.get(&key), &mut changed),
+            Seen::Refused => {}
             Seen::ListEnds => {
                 let listed = relists[source].take().unwrap_or_default();
                 let scope = scopes[source].as_deref();
@@ -261,6 +303,12 @@ impl<K: Resource<DynamicType = ()>> Listing<K> {
         match event {
             Seen::ListBegins => *self = Self::default(),
             Seen::ListEnds => self.complete = true,
+            Seen::Refused => {
+                *self = Self {
+                    complete: true,
+                    ..Self::default()
+                }
+            }
             Seen::Object(object) => {
                 self.objects.insert(ObjectRef::from_obj(&object), object);
             }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use k8s_openapi::api::rbac::v1::ClusterRole;
+use k8s_openapi::api::rbac::v1::Role;
 
 use super::*;
 
@@ -77,7 +77,7 @@ async fn a_right_that_is_taken_away_is_named_and_its_return_noticed() {
     let id = in_sync(&world, "token", "first").await;
     in_sync(&world, "steady", "first").await;
     let name = format!("{}:vaultsecret-operator", world.system);
-    let roles: Api<ClusterRole> = Api::all(world.client.clone());
+    let roles: Api<Role> = Api::namespaced(world.client.clone(), &world.namespace);
     let role = roles.get(&name).await.expect("the chart's");
     let all = role.rules.expect("it has some");
     let others: Vec<_> = all

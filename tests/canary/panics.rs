@@ -13,16 +13,14 @@ use std::{
     },
 };
 
-use futures::StreamExt as _;
 use kube_runtime::{
-    controller::Action,
     reflector::{ObjectRef, store::Writer},
     watcher::Event,
 };
 use vaultsecret_operator::{
     api::VaultSecret,
     args::LogFormat,
-    queue::{self, Queue},
+    queue::{self, Action, Queue},
     telemetry,
 };
 
@@ -116,7 +114,7 @@ fn child() {
 }
 
 async fn reconcile(way: String, value: String) {
-    let (queue, due) = Queue::<VaultSecret>::new();
+    let (queue, due) = Queue::<VaultSecret>::new(4);
     let mut writer = Writer::<VaultSecret>::default();
     let store = writer.as_reader();
     let named = |name: &str| {
@@ -155,12 +153,11 @@ async fn reconcile(way: String, value: String) {
     let woken = queue.clone();
     let mut ended = ended;
     queue::drain(
-        queue,
-        due.take_until(async move {
-            let _ = ended.wait_for(|ended| *ended).await;
-        }),
+        due,
         store,
-        4,
+        async move {
+            let _ = ended.wait_for(|ended| *ended).await;
+        },
         move |object, _| second(object),
         move || {
             counted.fetch_add(1, Ordering::SeqCst);

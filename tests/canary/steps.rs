@@ -100,10 +100,9 @@ impl Canary {
             "metadata": {"name": name, "namespace": namespace},
             "stringData": {key: value},
         });
-        let apply = ["apply", "-f", "-"];
-        let cluster = self.world.cluster;
-        let applied = cluster.kubectl_with(&apply, &manifest.to_string());
-        applied.await.ok();
+        let (cluster, manifest) = (self.world.cluster, manifest.to_string());
+        let applied = cluster.kubectl_with(&["apply", "-f", "-"], &manifest).await;
+        applied.ok();
     }
 
     /// Waits until the vault holds `value`, and the status says so.

@@ -62,7 +62,7 @@ async fn namespace_gone(world: &World) {
 
 #[tokio::test]
 async fn a_namespace_goes_and_takes_its_secrets_with_it() {
-    let world = many(Setup::new()).await;
+    let world = many(Setup::new().rights_for_all()).await;
     let mark = world.mark_now();
     delete_namespace(&world).await;
     namespace_gone(&world).await;
@@ -78,7 +78,7 @@ async fn a_namespace_goes_and_takes_its_secrets_with_it() {
 /// Nobody can delete the secrets, and the namespace goes all the same.
 #[tokio::test]
 async fn a_namespace_goes_whose_key_was_revoked() {
-    let world = many(Setup::new().flag("--deletion-grace=3s")).await;
+    let world = many(Setup::new().rights_for_all().flag("--deletion-grace=3s")).await;
     world.sim.revoke_key(world.sim.api_key());
     let before = stored(&world);
     delete_namespace(&world).await;
@@ -102,7 +102,7 @@ async fn a_namespace_goes_whose_key_was_revoked() {
 /// The API can't be reached while the namespace goes: that is waited for.
 #[tokio::test]
 async fn a_namespace_waits_for_an_api_that_is_away() {
-    let world = many(Setup::new().flag("--deletion-grace=1s")).await;
+    let world = many(Setup::new().rights_for_all().flag("--deletion-grace=1s")).await;
     world.sim.pause().await.expect("an outage");
     delete_namespace(&world).await;
     world

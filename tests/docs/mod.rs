@@ -140,8 +140,10 @@ fn every_link_leads_somewhere() {
         "README.md",
         "CONTRIBUTING.md",
         "CHANGELOG.md",
+        "SECURITY.md",
         "docs/architecture.md",
         "docs/lifecycle.md",
+        "docs/security.md",
         "docs/troubleshooting.md",
     ] {
         let content = document(file);

@@ -25,6 +25,8 @@ pub struct AuditMark(u64);
 pub struct AuditEvent {
     /// Such as `patch`, `get`, `watch`.
     pub verb: String,
+    /// Such as `nairi.ai`; empty for the core group.
+    pub group: String,
     /// Such as `vaultsecrets`, `secrets`, `events`.
     pub resource: String,
     /// Such as `status`; empty for none.
@@ -73,6 +75,7 @@ impl AuditEvent {
         };
         Self {
             verb: text("/verb"),
+            group: text("/objectRef/apiGroup"),
             resource: text("/objectRef/resource"),
             subresource: text("/objectRef/subresource"),
             namespace: text("/objectRef/namespace"),
@@ -123,6 +126,13 @@ impl Audit {
         let mut all = self.select(user, since, "ResponseComplete", &[]);
         all.retain(|event| event.verb != "watch");
         all.extend(self.select(user, since, "ResponseStarted", &["watch"]));
+        all
+    }
+
+    /// All requests of `user` since the mark that it had no right to.
+    pub fn refused(&self, user: &str, since: AuditMark) -> Vec<AuditEvent> {
+        let mut all = self.select(user, since, "ResponseComplete", &[]);
+        all.retain(|event| event.code == 403);
         all
     }
 

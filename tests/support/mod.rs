@@ -23,7 +23,8 @@
 //! |---|---|
 //! | `cluster` | the control plane, one for each test process: kubectl, helm, outages |
 //! | `audit` | what a user did to Kubernetes, by the API server's own log |
-//! | `world` | one test's namespaces, RBAC, vault, connection and operator |
+//! | `world` | one test's namespaces, vault, connection and operator |
+//! | `rights` | what the chart allows the operator, for each mode rendered once |
 //! | `objects` | creating, changing and awaiting Kubernetes objects |
 //! | `operator` | the operator as a process: start, stop, kill, logs, metrics |
 //! | `rest` | coming to rest, and everything that was sent between two rests |
@@ -44,6 +45,7 @@ pub mod cluster;
 pub mod objects;
 pub mod operator;
 pub mod rest;
+pub mod rights;
 pub mod wait;
 pub mod world;
 
@@ -53,6 +55,7 @@ pub use nairi_sim::{Behaviour, Fault, NewSecret, NewVault, Options, Sim};
 pub use objects::VaultSecretBuilder;
 pub use operator::{Metrics, Operator};
 pub use rest::{Mark, Seen, Sent, delete, list, list_vaults, patch, post};
+pub use rights::Watched;
 pub use serde_json::{Value, json};
 pub use wait::{QUIET, SOON, eventually};
 pub use world::{API_KEY_SECRET, Setup, World};

@@ -1,21 +1,10 @@
 //! One test's world: two namespaces, the chart's RBAC, a simulator with a vault, a connection, the operator.
 
-use std::{collections::BTreeMap, fs, path::PathBuf, sync::OnceLock, time::Duration};
+use std::{collections::BTreeMap, fs, path::PathBuf};
 
-use k8s_openapi::{
-    api::{
-        authentication::v1::{TokenRequest, TokenRequestSpec},
-        authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec},
-        core::v1::{Namespace, Secret, ServiceAccount},
-    },
-    apimachinery::pkg::apis::meta::v1::Condition,
-};
-use kube::{
-    Api, Client,
-    api::{ObjectMeta, PostParams},
-};
+use k8s_openapi::{api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::Condition};
+use kube::{Api, Client, api::PostParams};
 use nairi_sim::{Behaviour, NewSecret, NewVault, Options, Sim};
-use serde_json::{Value, json};
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use vaultsecret_operator::api::{
     ApiKeySecretRef, ClusterVaultConnection, ClusterVaultConnectionSpec, ConnectionKind,
@@ -23,21 +12,16 @@ use vaultsecret_operator::api::{
 };
 
 use super::{
-    cluster::{Cluster, blocking},
+    cluster::Cluster,
     objects::{secret, wait_for},
     operator::{Launch, Operator},
     rest::Barrier,
-    wait::{SOON, eventually},
+    rights::{self, RELEASE, Spaces, Watched},
+    wait::SOON,
 };
 
 /// The Secret of the world's API key, and its key in there.
 pub const API_KEY_SECRET: (&str, &str) = ("nairi-api-key", "apiKey");
-
-/// The release's name, and so its ServiceAccount's.
-const RELEASE: &str = "vaultsecret-operator";
-
-/// The namespace the chart is rendered for, replaced by each world's own.
-const RENDERED_FOR: &str = "rendered-for-a-world";
 
 static CONTROL_PLANE: RwLock<()> = RwLock::const_new(());
 
@@ -55,7 +39,9 @@ pub struct Setup {
     flags: Vec<String>,
     env: BTreeMap<String, String>,
     log_filter: String,
-    watches_all: bool,
+    watched: Watched,
+    rights: Option<Watched>,
+    neighbours: Vec<String>,
     barrier: bool,
     starts: bool,
     elects: bool,
@@ -77,6 +63,7 @@ pub struct World {
     pub system: String,
     /// The operator's user name in Kubernetes.
     pub user: String,
+    neighbours: Vec<String>,
     /// A client with all rights.
     pub client: Client,
     /// The control plane.
@@ -114,7 +101,9 @@ impl Setup {
             flags: Vec::new(),
             env: BTreeMap::new(),
             log_filter: "info,vaultsecret_operator=debug".to_owned(),
-            watches_all: false,
+            watched: Watched::Both,
+            rights: None,
+            neighbours: Vec::new(),
             barrier: true,
             starts: true,
             elects: false,
@@ -188,8 +177,27 @@ impl Setup {
 
     /// The operator watches all namespaces, those of other worlds too, so the world is alone.
     pub fn watch_all(mut self) -> Self {
-        self.watches_all = true;
+        self.watched = Watched::All;
         self.alone()
+    }
+
+    /// The operator watches the world's namespace, and not its own.
+    pub fn watch_one(mut self) -> Self {
+        self.watched = Watched::One;
+        self
+    }
+
+    /// The rights of an operator for all namespaces, though it watches its two: those of a Role go with its
+    /// namespace, perhaps before the operator is done with the objects in it.
+    pub fn rights_for_all(mut self) -> Self {
+        self.rights = Some(Watched::All);
+        self
+    }
+
+    /// Namespaces beside the world's two, made and watched too: [`World::neighbour`] has their names.
+    pub fn also_watching(mut self, neighbours: &[&str]) -> Self {
+        self.neighbours = neighbours.iter().map(ToString::to_string).collect();
+        self
     }
 
     /// Without the VaultSecret that shows when the operator is at rest: [`World::mark`] and [`World::since`]
@@ -235,7 +243,13 @@ impl Setup {
             let system = format!("{name}-system");
             (name.clone(), system, name)
         });
-        let kubeconfig = prepare(cluster, &client, &namespace, &system).await;
+        let spaces = Spaces {
+            namespace: &namespace,
+            system: &system,
+            neighbours: &self.neighbours,
+        };
+        let rights = self.rights.unwrap_or(self.watched);
+        let kubeconfig = rights::prepare(cluster, &client, &spaces, rights).await;
 
         let mut args = vec![
             "run".to_owned(),
@@ -245,10 +259,8 @@ impl Setup {
             format!("--log-filter={}", self.log_filter),
             format!("--leader-elect={}", self.elects),
         ];
-        if !self.watches_all {
-            args.push(format!("--watch-namespace={namespace}"));
-            args.push(format!("--watch-namespace={system}"));
-        }
+        let watched = self.watched.names(&spaces).into_iter();
+        args.extend(watched.map(|name| format!("--watch-namespace={name}")));
         if let Some(ca) = sim.ca_pem() {
             let file = cluster.files().join(format!("{system}.ca.pem"));
             fs::write(&file, ca).expect("a file for the CA");
@@ -287,6 +299,7 @@ impl Setup {
             user: format!("system:serviceaccount:{system}:{RELEASE}"),
             namespace,
             system,
+            neighbours: self.neighbours,
             client,
             cluster,
             barrier: None,
@@ -331,6 +344,11 @@ impl World {
     pub fn remote(&self, env_key: &str, value: &str, domains: &[&str]) -> String {
         self.sim
             .add_secret(&self.vault, NewSecret::new(env_key, value, domains))
+    }
+
+    /// The namespace that [`Setup::also_watching`] made under this name.
+    pub fn neighbour(&self, name: &str) -> String {
+        rights::neighbour_of(&self.namespace, name)
     }
 
     /// The namespace of the API key's Secret.
@@ -469,138 +487,15 @@ impl Drop for World {
         }
         if self.cluster.is_existing() {
             delete(&["namespace", &self.namespace, &self.system]);
+            for name in &self.neighbours {
+                delete(&["namespace", &self.neighbour(name)]);
+            }
             let name = format!("{}:{RELEASE}", self.system);
             let (edit, view) = (format!("{name}:edit"), format!("{name}:view"));
             delete(&["clusterrolebinding", &name]);
             delete(&["clusterrole", &name, &edit, &view]);
+            delete(&["rolebinding", &name, "--namespace=default"]);
+            delete(&["role", &name, "--namespace=default"]);
         }
     }
-}
-
-/// Makes the namespaces and the operator's rights, and returns a kubeconfig with them.
-pub async fn prepare(
-    cluster: &'static Cluster,
-    client: &Client,
-    namespace: &str,
-    system: &str,
-) -> PathBuf {
-    let post = PostParams::default();
-    for name in [namespace, system] {
-        let space = Namespace {
-            metadata: ObjectMeta {
-                name: Some(name.to_owned()),
-                ..ObjectMeta::default()
-            },
-            ..Namespace::default()
-        };
-        Api::all(client.clone())
-            .create(&post, &space)
-            .await
-            .unwrap_or_else(|error| panic!("namespace {name}: {error}"));
-    }
-    let rights = blocking(move || rights(cluster)).await;
-    let rights = rights.replace(RENDERED_FOR, system);
-    cluster
-        .kubectl_with(&["create", "-f", "-"], &rights)
-        .await
-        .ok();
-    let request = TokenRequest {
-        spec: TokenRequestSpec {
-            audiences: Vec::new(),
-            expiration_seconds: Some(86_400),
-            ..TokenRequestSpec::default()
-        },
-        ..TokenRequest::default()
-    };
-    let token = Api::<ServiceAccount>::namespaced(client.clone(), system)
-        .create_token_request(RELEASE, &post, &request)
-        .await
-        .expect("a token")
-        .status
-        .expect("a token's status")
-        .token;
-    let mut kubeconfig = blocking(move || kubeconfig(cluster)).await;
-    kubeconfig["users"][0]["user"] = json!({ "token": token });
-    let path = cluster.files().join(format!("{system}.kubeconfig"));
-    fs::write(&path, kubeconfig.to_string()).expect("a file for the kubeconfig");
-    wait_for_rights(client, system).await;
-    path
-}
-
-/// The authorizer hears of new roles a moment later; an operator that starts before would wait for seconds.
-async fn wait_for_rights(client: &Client, system: &str) {
-    let api: Api<SubjectAccessReview> = Api::all(client.clone());
-    for (verb, group, resource) in [
-        ("create", "", "secrets"),
-        ("list", "nairi.ai", "vaultsecrets"),
-        ("create", "coordination.k8s.io", "leases"),
-    ] {
-        let review = SubjectAccessReview {
-            spec: SubjectAccessReviewSpec {
-                user: Some(format!("system:serviceaccount:{system}:{RELEASE}")),
-                resource_attributes: Some(ResourceAttributes {
-                    namespace: Some(system.to_owned()),
-                    verb: Some(verb.to_owned()),
-                    group: Some(group.to_owned()),
-                    resource: Some(resource.to_owned()),
-                    ..ResourceAttributes::default()
-                }),
-                ..SubjectAccessReviewSpec::default()
-            },
-            ..SubjectAccessReview::default()
-        };
-        eventually(
-            "the operator has its rights",
-            Duration::from_secs(10),
-            || async {
-                let answer = api.create(&PostParams::default(), &review).await.ok()?;
-                answer.status?.allowed.then_some(())
-            },
-        )
-        .await;
-    }
-}
-
-/// The chart's manifests without its Deployment, for [`RENDERED_FOR`].
-fn rights(cluster: &'static Cluster) -> &'static str {
-    static RIGHTS: OnceLock<String> = OnceLock::new();
-    RIGHTS.get_or_init(|| {
-        let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/vaultsecret-operator");
-        let set = "crds.enabled=false,image.repository=unused";
-        let args = [
-            "template",
-            RELEASE,
-            chart,
-            "--namespace",
-            RENDERED_FOR,
-            "--set",
-            set,
-        ];
-        let rendered = cluster.run_helm(&args).ok();
-        let rights = rendered
-            .split("\n---\n")
-            .filter(|manifest| !manifest.contains("\nkind: Deployment\n"))
-            .collect::<Vec<_>>()
-            .join("\n---\n");
-        assert!(rights.contains("kind: ClusterRoleBinding"), "{rendered}");
-        rights
-    })
-}
-
-/// The administrator's kubeconfig as JSON, with everything in it.
-fn kubeconfig(cluster: &Cluster) -> Value {
-    static KUBECONFIG: OnceLock<Value> = OnceLock::new();
-    let read = || {
-        let view = [
-            "config",
-            "view",
-            "--raw",
-            "--minify",
-            "--flatten",
-            "--output=json",
-        ];
-        let text = cluster.run_kubectl(&view, "").ok();
-        serde_json::from_str(&text).expect("a kubeconfig in JSON")
-    };
-    KUBECONFIG.get_or_init(read).clone()
 }

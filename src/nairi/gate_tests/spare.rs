@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn spare_work_takes_what_nobody_wants() {
     let world = World::new(2);
-    let spare = || world.gate.spare(world.now);
+    let spare = || world.gate.spare(&9, world.now);
     let (a, b) = (world.pass(1), spare().expect("a slot is free"));
     assert!(spare().is_none(), "full");
     world.full(2);
@@ -22,9 +22,9 @@ fn spare_work_takes_what_nobody_wants() {
     let both = (world.pass(2), world.pass(3));
     drop(both);
     assert!(world.woken().is_empty());
-    let all = (spare().expect("a slot"), spare().expect("a slot"));
-    assert!(spare().is_none(), "full of spare work");
-    drop(all);
+    let one = spare().expect("a slot");
+    assert!(spare().is_none(), "the other slot is for others");
+    drop(one);
 }
 
 #[test]
@@ -34,23 +34,31 @@ fn spare_work_passes_no_slot_that_was_promised() {
     world.full(3);
     drop(both);
     assert_eq!(world.woken(), [3]);
-    assert!(world.gate.spare(world.now).is_none(), "3 was promised one");
+    assert!(
+        world.gate.spare(&9, world.now).is_none(),
+        "3 was promised one"
+    );
     // A promise nobody redeems lapses with the tick.
     world.gate.tick(world.now);
     world.later(PATIENCE);
     world.gate.tick(world.now);
-    assert!(world.gate.spare(world.now).is_some());
+    assert!(world.gate.spare(&9, world.now).is_some());
 }
 
 #[test]
 fn spare_work_finds_a_closed_gate_closed() {
     let mut world = World::new(1);
-    world.gate.throttle(Duration::from_secs(9), world.now);
-    assert!(world.gate.spare(world.now).is_none(), "silence");
+    world.gate.throttle(None, Duration::from_secs(9), world.now);
+    assert!(world.gate.spare(&9, world.now).is_none(), "silence");
     world.later(Duration::from_secs(9));
-    drop(world.gate.spare(world.now).expect("the silence is over"));
+    drop(
+        world
+            .gate
+            .spare(&9, world.now)
+            .expect("the silence is over"),
+    );
     assert!(world.gate.refuse());
-    assert!(world.gate.spare(world.now).is_none(), "refused");
+    assert!(world.gate.spare(&9, world.now).is_none(), "refused");
     assert!(world.gate.open());
-    assert!(world.gate.spare(world.now).is_some());
+    assert!(world.gate.spare(&9, world.now).is_some());
 }

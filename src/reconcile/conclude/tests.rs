@@ -97,7 +97,25 @@ fn failures_count_until_one_thing_goes_well() {
     }
     assert_eq!(ledger.entry("u").failures, 2);
     next_action(&ledger, "u", &Verdict::Waiting, None);
+    next_action(&ledger, "u", &blocked(Retry::At(Instant::now())), None);
     assert_eq!(ledger.entry("u").failures, 2, "waiting is neither");
     next_action(&ledger, "u", &Verdict::Synced(confirmed()), None);
     assert_eq!(ledger.entry("u").failures, 0);
+}
+
+/// Who runs into a limit each time it is let through comes back ever later.
+#[test]
+fn an_asked_for_silence_is_kept_and_grows_with_the_failures() {
+    let ledger = Ledger::default();
+    let second = Duration::from_secs(1);
+    for failures in 1..12 {
+        let until = Instant::now() + second;
+        let action = next_action(&ledger, "u", &blocked(Retry::BackoffUntil(until)), None);
+        let wait = action.after().expect("a time");
+        assert!(wait >= second, "{wait:?}");
+        assert!(
+            wait >= backoff::delay(failures) / 2,
+            "{wait:?} after {failures}"
+        );
+    }
 }

@@ -15,7 +15,7 @@ fn every_class_has_its_reason_and_its_time() {
         (
             Class::Throttled { retry_after: pause },
             Reason::RateLimited,
-            Retry::At(now + pause),
+            Retry::BackoffUntil(now + pause),
         ),
         (Class::Transient, Reason::ApiUnavailable, Retry::Backoff),
         (

@@ -6,7 +6,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures::{FutureExt as _, StreamExt as _};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 use kube_runtime::reflector::ObjectRef;
@@ -177,7 +176,7 @@ pub(super) fn connection_of(object: &VaultSecret) -> usize {
 impl World {
     /// Room for `places` objects, and a vault with a secret of each of these environment keys.
     pub(super) fn new(switches: Switches, places: usize, env_keys: &[&str]) -> Self {
-        let (queue, due) = Queue::new();
+        let (queue, due) = Queue::new(8);
         let mut world = Self {
             vault: Vault::new(switches, env_keys),
             lives: Vec::new(),
@@ -341,7 +340,7 @@ impl World {
 
     /// The process ends, and another begins: it has listed all objects.
     pub(super) fn restart(&mut self) {
-        let (queue, due) = Queue::new();
+        let (queue, due) = Queue::new(8);
         (self.claims, self.queue) = (Claims::new(queue), due);
         self.ledger = Ledger::default();
         self.listing = None;
@@ -366,7 +365,7 @@ impl World {
 
     /// An object that is due, if any is.
     pub(super) fn next_due(&mut self) -> Option<usize> {
-        while let Some(Some(object)) = self.queue.next().now_or_never() {
+        while let Some(object) = self.queue.pass_one() {
             self.woken.insert(place(&object));
         }
         let at = self

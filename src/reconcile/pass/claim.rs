@@ -6,7 +6,7 @@ use super::Pass;
 use crate::{
     api::VaultSecret,
     claims::{Standing, Subject, Turn},
-    connections::{Credential, Known},
+    connections::Credential,
     context::Context,
     reconcile::{
         claiming,
@@ -52,9 +52,7 @@ impl Pass<'_> {
         let ctx = self.ctx;
         let told = |other: &ObjectRef<VaultSecret>| {
             let object = ctx.stores.objects.get(other);
-            let connection = object.and_then(|it| resolve::permitted(&ctx.stores, &it).ok());
-            let known = connection.and_then(|connection| ctx.connections.get(&connection));
-            matches!(known, Some(Known::Usable(theirs)) if theirs.gate.key_id() == credential.gate.key_id())
+            object.is_some_and(|it| resolve::may_use_key(ctx, &it, credential.gate.key_id()))
         };
         ctx.claims.vanished(self.uid, subject, told);
     }

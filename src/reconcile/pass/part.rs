@@ -206,11 +206,8 @@ impl Pass<'_> {
         let names_it = |other: &VaultSecret| claiming::names_the_same(other, self.object, status);
         let others = ctx.stores.objects.state_filter(names_it);
         let same_keys = others.iter().filter_map(|other| {
-            let connection = resolve::permitted(&ctx.stores, other).ok()?;
-            Some(match ctx.connections.get(&connection) {
-                Some(Known::Usable(theirs)) => Some(theirs.gate.key_id()) == key,
-                _ => false,
-            })
+            resolve::permitted(&ctx.stores, other).ok()?;
+            Some(key.is_some_and(|key| resolve::may_use_key(ctx, other, key)))
         });
         let leaving = ctx.ledger.leaving(self.uid, Instant::now());
         parting::heir(awaited, same_keys, leaving)

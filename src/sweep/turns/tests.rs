@@ -1,12 +1,18 @@
 use proptest::prelude::*;
 
+use kube_runtime::reflector::ObjectRef;
+
 use super::*;
-use crate::nairi::{ApiKey, Gates};
+use crate::{
+    api::VaultSecret,
+    nairi::{ApiKey, Gates},
+};
 
 const INTERVAL: Duration = Duration::from_secs(100);
 
 fn vault(name: &str) -> VaultId {
-    let gates = Gates::<()>::new(1, std::sync::Arc::new(|()| {})).expect("randomness");
+    let gates =
+        Gates::<ObjectRef<VaultSecret>>::new(1, std::sync::Arc::new(|_| {})).expect("randomness");
     let key = ApiKey::parse(b"nr_key").expect("a key");
     (gates.key_id(&key), name.to_owned())
 }

@@ -151,6 +151,31 @@ async fn it_is_ready_when_all_sources_were_listed_and_says_nothing_before() {
 }
 
 #[tokio::test]
+async fn a_namespace_that_may_not_be_listed_holds_nobody_up() {
+    let mut fed = fed(&[Some("one"), Some("two")]);
+    let listed = vec![Seen::ListBegins, seen("one", "a", "1"), Seen::ListEnds];
+    fed.send(0, listed).await;
+    let broken_off = vec![Seen::ListBegins, seen("two", "b", "1"), Seen::Refused];
+    fed.send(1, broken_off).await;
+    assert_eq!(fed.changes().await, ["+a1"]);
+    assert!(fed.is_ready());
+    // Refused again: nothing new. Then it may.
+    fed.send(1, vec![Seen::ListBegins, Seen::Refused]).await;
+    assert_eq!(fed.changes().await, [""; 0]);
+    let listed = vec![Seen::ListBegins, seen("two", "b", "2"), Seen::ListEnds];
+    fed.send(1, listed).await;
+    assert_eq!(fed.changes().await, ["+b2"]);
+}
+
+#[tokio::test]
+async fn the_whole_cluster_has_to_be_listed() {
+    let mut fed = fed(&[None]);
+    fed.send(0, vec![Seen::ListBegins, Seen::Refused]).await;
+    assert_eq!(fed.changes().await, [""; 0]);
+    assert!(!fed.is_ready());
+}
+
+#[tokio::test]
 async fn an_empty_world_is_ready_too() {
     let mut fed = fed(&[None]);
     fed.send(0, vec![Seen::ListBegins, Seen::ListEnds]).await;
@@ -270,6 +295,7 @@ async fn an_object_that_stops_parsing_counts_as_gone() {
             Seen::ListEnds => "ends".to_owned(),
             Seen::Object(object) => format!("+{}", object.metadata.name.unwrap_or_default()),
             Seen::Gone(key) => format!("-{}/{}", key.namespace.unwrap_or_default(), key.name),
+            Seen::Refused => "refused".to_owned(),
         })
         .collect()
         .await;
