@@ -14,7 +14,7 @@ use crate::{
     api::VaultSecretSpec,
     crds,
     fuzzing::parts,
-    nairi::{is_id, is_unrestricted},
+    nairi::{is_unrestricted, sendable},
 };
 
 /// What the CustomResourceDefinition says.
@@ -64,7 +64,7 @@ fn regex(expression: &str) -> Regex {
 pub fn ids_and_domains(input: &[u8]) {
     let mut parts = parts(input).map(|part| String::from_utf8_lossy(part).into_owned());
     let id = parts.next().unwrap_or_default();
-    assert_eq!(is_id(&id), RULES.id.is_match(&id), "{id:?}");
+    assert_eq!(sendable(&id), RULES.id.is_match(&id), "{id:?}");
 
     let domains: Vec<String> = parts.collect();
     let accepted = |allow_unrestricted| {

@@ -91,7 +91,7 @@ fn flat(text: &str) -> String {
 fn raw(value: &str) -> Fault {
     let value = flat(value);
     Fault::raw(format!(
-        "HTTP/1.1 500 {value}\r\nx-sent: {value}\r\nset-cookie: {value}\r\nlocation: {value}\r\ncontent-length: 0\r\n\r\n"
+        "HTTP/1.1 500 {value}\r\nx-sent: {value}\r\nset-cookie: {value}\r\nlocation: {value}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
     ))
 }
 

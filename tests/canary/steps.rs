@@ -100,7 +100,9 @@ impl Canary {
             "metadata": {"name": name, "namespace": namespace},
             "stringData": {key: value},
         });
-        self.world.apply(&manifest.to_string()).await;
+        let (cluster, manifest) = (self.world.cluster, manifest.to_string());
+        let applied = cluster.kubectl_with(&["apply", "-f", "-"], &manifest).await;
+        applied.ok();
     }
 
     /// Waits until the vault holds `value`, and the status says so.

@@ -10,7 +10,7 @@ use super::*;
 const MOST_MEMORY_KIB: u64 = 64 * 1024;
 
 /// How soon a rotation beside all this reaches its vault: far below what is waited for here.
-const PROMPT: Duration = Duration::from_secs(6);
+const PROMPT: Duration = Duration::from_secs(5);
 
 /// What is said where a list shows a key several times.
 const AMBIGUOUS: &str = "AmbiguousEnvKey";
@@ -25,10 +25,10 @@ fn json_answer(body: impl Into<String>) -> Fault {
     Fault::answer(Answer::new(200, body).header("content-type", "application/json"))
 }
 
-/// An answer as it goes over the wire.
+/// An answer as it goes over the wire. The connection is not used again: nobody answers there any more.
 fn packed(body: &[u8]) -> Fault {
     let head = format!(
-        "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
         body.len()
     );
     Fault::raw([head.as_bytes(), body].concat())
@@ -56,7 +56,7 @@ fn to_a_patch(host: &str, elsewhere: &str) -> Vec<Bad> {
     let untrue = |what: &str| format!("the answer of {host} {what}: check --api-url");
     let broken =
         |what: &str| format!("the connection to {host} broke before the answer was complete{what}");
-    let late = format!("the request to {host} timed out after 4s");
+    let late = format!("the request to {host} timed out after 3s");
     let redirected = |status: u16| {
         format!(
             "{host} answered with a redirect ({status}), and redirects are not followed: check --api-url"
@@ -100,7 +100,9 @@ fn to_a_patch(host: &str, elsewhere: &str) -> Vec<Bad> {
         bad("gzip", packed(&bomb()), no_secret.clone()),
         bad(
             "no-text",
-            Fault::raw(&b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n\"\xff\"}"[..]),
+            Fault::raw(
+                &b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 4\r\n\r\n\"\xff\"}"[..],
+            ),
             no_secret.clone(),
         ),
         bad("deep", json_answer(deep), no_secret.clone()),
@@ -159,7 +161,7 @@ fn to_a_list(host: &str, elsewhere: &str) -> Vec<Bad> {
         bad(
             "list-slow",
             Fault::drip(1, tick),
-            format!("the request to {host} timed out after 4s"),
+            format!("the request to {host} timed out after 3s"),
         ),
         bad(
             "list-gzip",
@@ -205,7 +207,7 @@ async fn no_answer_takes_more_than_its_own_request() {
     let elsewhere = Sim::start(Options::default()).await;
     // More slots than there are answers that are waited for.
     let setup = Setup::new()
-        .flag("--api-timeout=4s")
+        .flag("--api-timeout=3s")
         .flag("--api-concurrency=64");
     let world = setup.start().await;
     let (host, away) = (

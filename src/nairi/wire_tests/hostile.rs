@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::server::{Reply, Server, answer, drip, endless, raw};
+use super::server::{Reply, Server, answer, drip, endless, flood, raw};
 use super::*;
 
 /// How long a request may take here, and how much later it may end on a busy machine.
@@ -29,8 +29,8 @@ async fn the_limit_is_for_the_whole_of_an_answer() {
         drip("", head, pause),
         drip(head, GOOD, pause),
         // Statuses before the status, without an end.
-        endless("", "HTTP/1.1 100 Continue\r\n\r\n"),
-        endless("", "HTTP/1.1 103 Early Hints\r\nlink: <echo>\r\n\r\n"),
+        flood(&"HTTP/1.1 100 Continue\r\n\r\n".repeat(100)),
+        flood(&"HTTP/1.1 103 Early Hints\r\nlink: <echo>\r\n\r\n".repeat(100)),
         drip("", &"HTTP/1.1 102 Processing\r\n\r\n".repeat(9), pause),
     ] {
         let error = outwaited(slow).await;

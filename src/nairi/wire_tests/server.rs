@@ -115,6 +115,16 @@ pub(super) fn drip(head: &str, text: &str, pause: Duration) -> Reply {
     })
 }
 
+/// Sends the piece a thousand times a second until the client hangs up.
+pub(super) fn flood(piece: &str) -> Reply {
+    let piece = piece.to_owned();
+    Box::new(move |stream| {
+        while stream.write_all(piece.as_bytes()).is_ok() {
+            thread::sleep(Duration::from_millis(1));
+        }
+    })
+}
+
 /// Sends the head, then the piece over and over until the client hangs up.
 pub(super) fn endless(head: &str, piece: &str) -> Reply {
     let (head, piece) = (head.to_owned(), piece.to_owned());
