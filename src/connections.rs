@@ -22,7 +22,7 @@ use crate::{
 };
 
 use self::health::Health;
-pub use self::kind::Connection;
+pub use self::kind::{Connection, KeySource};
 
 /// A connection, as an object refers to it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -82,6 +82,8 @@ pub struct Credential {
     pub key: Arc<ApiKey>,
     /// Its gate.
     pub gate: Arc<Gate<ObjectRef<VaultSecret>>>,
+    /// Where it was read.
+    source: KeySource,
 }
 
 /// What is known of a connection.
@@ -91,6 +93,18 @@ pub enum Known {
     Usable(Credential),
     /// It has none that could be sent.
     Unusable(ConnectionReason),
+}
+
+impl Known {
+    /// This, unless it is of a key from another place than that. What is granted now is not granted with the key that
+    /// the connection had before: the watch shows a change a moment before that key is forgotten.
+    #[must_use]
+    pub fn from(self, source: Option<&KeySource>) -> Option<Self> {
+        match self {
+            Self::Usable(credential) if Some(&credential.source) != source => None,
+            known => Some(known),
+        }
+    }
 }
 
 /// What a connection had when it was last usable.
@@ -135,13 +149,14 @@ impl Connections {
         self.known.read().get(id).cloned()
     }
 
-    /// The credential of a key just read.
+    /// The credential of a key just read there.
     #[must_use]
-    pub fn credential(&self, key: ApiKey) -> Credential {
+    pub fn credential(&self, key: ApiKey, source: KeySource) -> Credential {
         let gate = self.gates.for_key(&key, Instant::now());
         Credential {
             key: Arc::new(key),
             gate,
+            source,
         }
     }
 

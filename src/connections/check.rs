@@ -9,7 +9,7 @@ use kube_runtime::{events::EventType, reflector::ObjectRef};
 use tracing::{info, warn};
 use zeroize::Zeroizing;
 
-use super::{Connection, ConnectionId, Credential, Known};
+use super::{Connection, ConnectionId, Credential, KeySource, Known};
 use crate::{
     api::{ConditionType, ConnectionReason, ConnectionStatus, Grant, Status, condition},
     backoff,
@@ -77,7 +77,7 @@ pub async fn check<C: Connection>(connection: Arc<C>, ctx: Arc<Context>) -> Acti
 /// Whether the connection is still there, with its key in the same place.
 fn is_there<C: Connection>(connection: &C, ctx: &Context) -> bool {
     let now = C::store(&ctx.stores).get(&ObjectRef::from_obj(connection));
-    now.is_some_and(|now| now.uid() == connection.uid() && now.key() == connection.key())
+    now.is_some_and(|now| KeySource::of(&*now) == KeySource::of(connection))
 }
 
 /// Whether an object that we watch could use the connection: an operator for some namespaces leaves those of
@@ -164,7 +164,7 @@ async fn read_key<C: Connection>(
 /// Makes the key known, asks the API about it if that is due, and wakes those who can go on by it.
 async fn verify<C: Connection>(connection: &C, key: ApiKey, ctx: &Context) -> Finding {
     let id = &connection.id();
-    let credential = ctx.connections.credential(key);
+    let credential = (ctx.connections).credential(key, KeySource::of(connection));
     let key_id = credential.gate.key_id();
     let finding = |reason, message: &str, again| Finding {
         reason,

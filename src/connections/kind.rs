@@ -31,6 +31,43 @@ pub trait Connection:
     fn store(stores: &Stores) -> &Store<Self>;
 }
 
+/// Where a key is, and in whose name: that of a connection that was made again, or has its key in another place now, is
+/// another key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeySource {
+    uid: Option<String>,
+    namespace: String,
+    name: String,
+    key: String,
+}
+
+impl KeySource {
+    /// That of the connection as it is.
+    pub fn of(connection: &impl Connection) -> Self {
+        let KeyOf {
+            namespace,
+            name,
+            key,
+        } = connection.key();
+        Self {
+            uid: connection.uid(),
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            key: key.to_owned(),
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn made_up(uid: &str) -> Self {
+        Self {
+            uid: Some(uid.to_owned()),
+            namespace: "ns".to_owned(),
+            name: "secret".to_owned(),
+            key: "key".to_owned(),
+        }
+    }
+}
+
 impl Connection for VaultConnection {
     fn id(&self) -> ConnectionId {
         ConnectionId::Namespaced {

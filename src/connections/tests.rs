@@ -9,7 +9,23 @@ fn connections() -> Connections {
 
 fn usable(connections: &Connections) -> Known {
     let key = ApiKey::parse(b"nr_key").expect("a key");
-    Known::Usable(connections.credential(key))
+    Known::Usable(connections.credential(key, KeySource::made_up("one")))
+}
+
+#[test]
+fn a_key_is_that_of_the_connection_it_was_read_for() {
+    let usable = usable(&connections());
+    assert!(
+        usable
+            .clone()
+            .from(Some(&KeySource::made_up("one")))
+            .is_some()
+    );
+    for other in [Some(KeySource::made_up("made again")), None] {
+        assert!(usable.clone().from(other.as_ref()).is_none());
+    }
+    let unusable = Known::Unusable(ConnectionReason::KeyNotFound);
+    assert!(unusable.from(None).is_some());
 }
 
 fn id() -> ConnectionId {

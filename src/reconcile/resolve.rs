@@ -7,7 +7,7 @@ use secrecy::SecretString;
 
 use crate::{
     api::{Reason, SecretKeyRef, Template, ValueFrom, VaultSecret},
-    connections::{ConnectionId, Credential, Known},
+    connections::{ConnectionId, Credential, KeySource, Known},
     context::Context,
     grants,
     nairi::KeyId,
@@ -66,15 +66,29 @@ pub fn permitted(stores: &Stores, object: &VaultSecret) -> Result<ConnectionId, 
 /// # Errors
 /// The verdict of an object whose connection has none at present: it waits for the connection's next check.
 pub fn credential(ctx: &Context, id: &ConnectionId) -> Result<Credential, Verdict> {
-    match ctx.connections.get(id) {
+    match known(ctx, id) {
         Some(Known::Usable(credential)) => Ok(credential),
         Some(Known::Unusable(reason)) => {
             let message = format!("{id} has no usable API key ({reason}): see its status.");
             Err(Refusal::new(Reason::ConnectionNotReady, message).verdict())
         }
-        // Its first check is on its way, and wakes the object.
+        // Its check is on its way, and wakes the object.
         None => Err(Verdict::Waiting),
     }
+}
+
+/// What is known of the connection as it is now.
+pub fn known(ctx: &Context, id: &ConnectionId) -> Option<Known> {
+    let stores = &ctx.stores;
+    let source = match id {
+        ConnectionId::Cluster { name } => (stores.cluster_connections)
+            .get(&ObjectRef::new(name))
+            .map(|connection| KeySource::of(&*connection)),
+        ConnectionId::Namespaced { namespace, name } => (stores.connections)
+            .get(&ObjectRef::new(name).within(namespace))
+            .map(|connection| KeySource::of(&*connection)),
+    };
+    ctx.connections.get(id)?.from(source.as_ref())
 }
 
 /// The key that `object` may use for its vault, if it may and has one. Whether the API accepts it is the gate's to say.

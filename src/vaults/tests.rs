@@ -5,6 +5,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use super::*;
 use crate::{
     api::VaultSecretSpec,
+    connections::KeySource,
     nairi::{Admission, ApiKey, Gates, SecretPatch, unobserved},
     queue::{Action, Due},
 };
@@ -53,7 +54,8 @@ async fn world(slots: usize) -> World {
     let wake = queue.clone();
     let gates = Gates::new(slots, Arc::new(move |object| wake.wake(object))).expect("randomness");
     let connections = Arc::new(Connections::new(gates, Box::new(|_| {})));
-    let credential = connections.credential(ApiKey::parse(sim.api_key()).expect("a key"));
+    let key = ApiKey::parse(sim.api_key()).expect("a key");
+    let credential = connections.credential(key, KeySource::made_up("one"));
     let mut objects = Writer::default();
     for (name, env_key) in [("a", "A"), ("b", "B")] {
         let spec = VaultSecretSpec {

@@ -9,7 +9,7 @@ use kube_runtime::reflector::ObjectRef;
 use super::feed::Change;
 use crate::{
     api::{ConnectionKind, DeletionPolicy, VaultSecret},
-    connections::{Connection, ConnectionId},
+    connections::{Connection, ConnectionId, KeySource},
     context::Context,
     fingerprint::keeper,
     reconcile::{
@@ -129,7 +129,7 @@ pub(super) fn connection_changed<C: Connection>(ctx: &Context, change: &Change<'
             if old.is_some_and(|old| version(old) == version(new)) {
                 return;
             }
-            if old.is_none_or(|old| old.uid() != new.uid() || old.key() != new.key()) {
+            if old.is_none_or(|old| KeySource::of(old) != KeySource::of(new)) {
                 // What is granted now is not granted with the key that it, or another of its name, had.
                 ctx.connections.forget(&new.id());
             }

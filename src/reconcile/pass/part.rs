@@ -121,13 +121,14 @@ impl Pass<'_> {
             (Err(_), None) if gone => Permission::Unknown,
             (Err(_), _) => Permission::Denied,
         };
-        let credential = match ctx.connections.get(&id) {
+        let known = resolve::known(ctx, &id);
+        let unchecked = known.is_none() && !gone;
+        let credential = match known {
             Some(Known::Usable(credential)) => Some(credential),
             Some(Known::Unusable(_)) => last,
             None if gone => last,
             None => None,
         };
-        let unchecked = ctx.connections.get(&id).is_none() && !gone;
         let key = match &credential {
             None if unchecked => Key::Unchecked,
             None => Key::Missing,
