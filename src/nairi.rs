@@ -45,6 +45,7 @@ pub use model::{Name, RemoteSecret, Unreadable};
 
 #[cfg(any(test, fuzzing))]
 pub(crate) use model::sendable;
+pub(crate) use scrub::is_plain;
 
 #[cfg(test)]
 mod wire_tests;

@@ -65,6 +65,10 @@ fn domains_are_host_names_only() {
         "a.com\n",
         "\t",
         "",
+        "a\u{1b}[31m.com",
+        "a\u{200b}.com",
+        "a\u{202e}moc",
+        "a\u{fe0f}.com",
     ] {
         let refusal = Desired::from_spec(&spec(Some(&["b.com", bad]))).expect_err("refused");
         assert_eq!(refusal.reason, Reason::Rejected, "{bad:?}");
