@@ -10,7 +10,7 @@ use zeroize::Zeroize as _;
 
 use crate::{
     api::{CreationPolicy, DeletionPolicy, DriftPolicy, Reason, VaultSecretSpec},
-    nairi::{RemoteSecret, is_plain, is_unrestricted},
+    nairi::{MAX_DECLARED, RemoteSecret, is_plain, is_unrestricted},
     reconcile::{templated, verdict::Refusal},
 };
 
@@ -111,6 +111,14 @@ impl Desired {
                     Reason::Rejected,
                     format!(
                         "allowedDomains holds {bad:?}: give a host name such as api.example.com or *.example.com, without scheme, port, path or characters that don't print."
+                    ),
+                ));
+            }
+            if domains.iter().map(String::len).sum::<usize>() > MAX_DECLARED {
+                return Err(Refusal::new(
+                    Reason::Rejected,
+                    format!(
+                        "allowedDomains is longer than {MAX_DECLARED} bytes in all: name fewer, or cover several by one, as in *.example.com."
                     ),
                 ));
             }

@@ -14,7 +14,7 @@ use crate::{
     api::VaultSecretSpec,
     crds,
     fuzzing::parts,
-    nairi::{is_unrestricted, sendable},
+    nairi::{MAX_DECLARED, is_unrestricted, sendable},
 };
 
 /// What the CustomResourceDefinition says.
@@ -78,7 +78,8 @@ pub fn ids_and_domains(input: &[u8]) {
     };
     let are_domains = domains
         .iter()
-        .all(|domain| !domain.is_empty() && !RULES.no_domain.is_match(domain));
+        .all(|domain| !domain.is_empty() && !RULES.no_domain.is_match(domain))
+        && domains.iter().map(String::len).sum::<usize>() <= MAX_DECLARED;
     let any_host =
         domains.is_empty() || domains.iter().any(|domain| RULES.any_host.is_match(domain));
     assert_eq!(accepted(true), are_domains, "{domains:?}");

@@ -80,6 +80,18 @@ fn domains_are_host_names_only() {
     }
 }
 
+/// An answer with more than fits counts as none, and the object would be sent again for ever.
+#[test]
+fn as_many_domains_as_an_answer_can_show() {
+    for (letter, fits) in ["x", "\u{fc}"].into_iter().zip([true, false]) {
+        let longest = letter.repeat(250);
+        let domains: Vec<_> = (0..100).map(|n| format!("{n:03}{longest}")).collect();
+        let domains: Vec<_> = domains.iter().map(String::as_str).collect();
+        let desired = Desired::from_spec(&spec(Some(&domains)));
+        assert_eq!(desired.is_ok(), fits, "{letter}");
+    }
+}
+
 #[test]
 fn no_restriction_has_to_be_meant() {
     let wide: [&[&str]; 5] = [&[], &["*"], &["a.com", "*"], &["**"], &["*.*"]];
