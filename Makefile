@@ -54,7 +54,8 @@ lint: ## Check formatting, lints, documentation, chart and dependencies
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
 	@printf '\n== chart\n'
 	@helm=$$($(CLUSTER) build --helm | sed -n 's/.*"helm":"\([^"]*\)".*/\1/p'); \
-	"$$helm" lint --strict $(CHART) --set image.repository=registry.example.com/vaultsecret-operator
+	for mode in '' ',watchNamespaces={payments},admissionPolicy.enabled=true'; do \
+		"$$helm" lint --strict $(CHART) --set "image.repository=registry.example.com/vaultsecret-operator$$mode"; done
 
 deny: $(DENY) ## Check the dependencies: licences, duplicates, one TLS provider, sources, advisories where they can be reached
 	@printf '\n== licences, duplicates and sources of the dependencies\n'

@@ -3,6 +3,7 @@
 //! `check` reads and verifies the keys; the reconciler only looks them up here.
 
 pub mod check;
+mod health;
 mod kind;
 
 use std::{
@@ -20,6 +21,7 @@ use crate::{
     nairi::{ApiKey, Class, Error, Gate, Gates, KeyId},
 };
 
+use self::health::Health;
 pub use self::kind::Connection;
 
 /// A connection, as an object refers to it.
@@ -97,13 +99,6 @@ struct Last {
     credential: Credential,
     /// What it granted when it was deleted.
     grants: Option<Vec<Grant>>,
-}
-
-/// What the API said of a key, whichever connection asked.
-#[derive(Clone, Copy, Debug, Default)]
-struct Health {
-    verified: bool,
-    asked: Option<Instant>,
 }
 
 /// What is known of all connections.
@@ -224,11 +219,12 @@ impl Connections {
             .is_some_and(|health| health.verified)
     }
 
-    /// Asks to ask the API about a key: `Err` with the time left, where that was done less than `pause` ago.
+    /// Asks to ask the API about a key, which is refused at present or not: `Err` with the time left, where it is too
+    /// soon.
     ///
     /// # Errors
     /// The time left.
-    pub fn may_ask(&self, key: KeyId, pause: Duration) -> Result<(), Duration> {
+    pub fn may_ask(&self, key: KeyId, refused: bool) -> Result<(), Duration> {
         let mut all = self.health.lock();
         let used = self.known.read();
         // Keys nobody uses any more are forgotten; there are few.
@@ -239,18 +235,29 @@ impl Connections {
                     .any(|known| matches!(known, Known::Usable(c) if c.gate.key_id() == *id))
         });
         let health = all.entry(key).or_default();
-        match health.asked.map(|asked| asked.elapsed()) {
-            Some(elapsed) if elapsed < pause => Err(pause.saturating_sub(elapsed)),
-            _ => {
-                health.asked = Some(Instant::now());
-                Ok(())
-            }
+        health.may_ask(refused, Instant::now())
+    }
+
+    /// The API accepts the key.
+    pub fn accepted(&self, key: KeyId) {
+        self.health.lock().entry(key).or_default().accepts();
+    }
+
+    /// The API refuses the key, or (false) did not say.
+    pub fn unverified(&self, key: KeyId, refused: bool) {
+        let mut all = self.health.lock();
+        let health = all.entry(key).or_default();
+        health.verified = false;
+        if refused {
+            health.refuses();
         }
     }
 
-    /// The API said whether it accepts the key.
-    pub fn answered(&self, key: KeyId, verified: bool) {
-        self.health.lock().entry(key).or_default().verified = verified;
+    /// How soon a refused key is tried again, and whether it was good once.
+    #[must_use]
+    pub fn probes(&self, key: KeyId) -> (Duration, bool) {
+        let health = self.health.lock().get(&key).copied().unwrap_or_default();
+        (health.pause(), health.was_accepted())
     }
 
     /// Counts a failed check of `id`: how many there were in a row.

@@ -1,4 +1,4 @@
-//! `/livez`, `/readyz` and `/metrics` on one port, which any pod of the cluster may reach: see [`door`].
+//! `/livez`, `/readyz` and `/metrics` on one port, which any pod of the cluster may reach: see `door.rs`.
 
 use std::{convert::Infallible, sync::Arc};
 

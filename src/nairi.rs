@@ -44,7 +44,7 @@ pub use key::{ApiKey, InvalidKey};
 pub use model::{Name, RemoteSecret, Unreadable};
 
 #[cfg(any(test, fuzzing))]
-pub(crate) use model::sendable;
+pub(crate) use model::is_id;
 
 #[cfg(test)]
 mod wire_tests;

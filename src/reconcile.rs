@@ -82,6 +82,7 @@ pub async fn reconcile(object: Arc<VaultSecret>, due: Instant, ctx: Arc<Context>
         due,
         looked: began,
         permit: None,
+        queues_at: None,
         read: None,
         confirmed: None,
         notes: Vec::new(),
@@ -105,12 +106,17 @@ pub async fn reconcile(object: Arc<VaultSecret>, due: Instant, ctx: Arc<Context>
         });
     let Pass {
         permit,
+        queues_at,
         confirmed,
         notes,
         due,
         ..
     } = pass;
     drop(permit);
+    if entry.waiting.is_some() {
+        // A place in a queue that is of no use any more would keep others waiting until it lapses.
+        ctx.connections.gates().wait_only_at(queues_at, &key);
+    }
     conclude::remember_unsaid(&ctx.ledger, &uid, &previous, &verdict, confirmed.as_ref());
     debug!(
         namespace = object.namespace(),

@@ -55,13 +55,13 @@ fn the_program_is_hardened() {
         found.map(|entry| entry.d_val(endian))
     };
     let set = |tag, flag: u64| value(tag).is_some_and(|flags| flags & flag != 0);
-    let now = value(elf::DT_BIND_NOW.into()).is_some()
-        || set(elf::DT_FLAGS.into(), elf::DF_BIND_NOW.into())
-        || set(elf::DT_FLAGS_1.into(), elf::DF_1_NOW.into());
+    let now = value(elf::DT_BIND_NOW).is_some()
+        || set(elf::DT_FLAGS, elf::DF_BIND_NOW.into())
+        || set(elf::DT_FLAGS_1, elf::DF_1_NOW.into());
     assert!(now, "every address is filled in before it starts");
-    assert!(set(elf::DT_FLAGS_1.into(), elf::DF_1_PIE.into()), "PIE");
+    assert!(set(elf::DT_FLAGS_1, elf::DF_1_PIE.into()), "PIE");
     for tag in [elf::DT_RPATH, elf::DT_RUNPATH, elf::DT_TEXTREL] {
-        assert_eq!(value(tag.into()), None, "{tag}");
+        assert_eq!(value(tag), None, "{tag}");
     }
 }
 

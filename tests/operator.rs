@@ -12,6 +12,7 @@ mod binary;
 mod canary;
 mod claims;
 mod comes_back;
+mod connection_health;
 mod crd_rules;
 mod crds;
 mod creates;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::{
     screen::{Screen, span},
     stage::{Stage, arrival, release_binary},
-    support::{Cluster, Operator, Watched, operator::Launch, rights::prepare},
+    support::{Cluster, Operator, Spaces, Watched, operator::Launch, rights::prepare},
 };
 
 // As in the files of examples/.
@@ -77,7 +77,12 @@ impl Stage {
         screen.step("The operator: its release binary, with the chart's ServiceAccount and RBAC");
         let cluster = self.cluster();
         let client = cluster.client().await;
-        let rights = prepare(cluster, &client, (NAMESPACE, SYSTEM), Watched::All);
+        let spaces = Spaces {
+            namespace: NAMESPACE,
+            system: SYSTEM,
+            neighbours: &[],
+        };
+        let rights = prepare(cluster, &client, &spaces, Watched::All);
         let (kubeconfig, took) = screen
             .wait("the rights of the ServiceAccount", rights)
             .await;

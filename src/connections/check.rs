@@ -1,5 +1,5 @@
-//! Keeps a connection's key at hand and its status true: one `GET /vaults` per new key, and one a minute
-//! while the API refuses the key.
+//! Keeps a connection's key at hand and its status true: one `GET /vaults` per new key, and one now and
+//! then while the API refuses the key.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,9 +20,6 @@ use crate::{
     reconcile::status,
     source,
 };
-
-/// How often a refused key is tried again: it may have been refused by mistake.
-const PROBE: Duration = Duration::from_mins(1);
 
 /// What a check found, for the status.
 struct Finding {
@@ -177,11 +174,10 @@ async fn verify<C: Connection>(connection: &C, key: ApiKey, ctx: &Context) -> Fi
     let refused = credential.gate.is_refused();
     let outcome = if ctx.connections.is_verified(key_id) && !refused {
         Ok(())
-    } else if let Err(left) = ctx
-        .connections
-        .may_ask(key_id, if refused { PROBE } else { Duration::ZERO })
-    {
-        Err(finding(ConnectionReason::Unauthorized, REFUSED, Some(left)))
+    } else if let Err(left) = ctx.connections.may_ask(key_id, refused) {
+        let (_, was_accepted) = ctx.connections.probes(key_id);
+        let message = refusal(was_accepted);
+        Err(finding(ConnectionReason::Unauthorized, message, Some(left)))
     } else {
         ask(id, &credential, ctx).await
     };
@@ -205,7 +201,14 @@ async fn verify<C: Connection>(connection: &C, key: ApiKey, ctx: &Context) -> Fi
     }
 }
 
-const REFUSED: &str = "The API refuses the key (HTTP 401): put a valid one into the Secret. It is tried again every minute.";
+/// The same at each try: a status that said when the next one is would be written each time.
+const fn refusal(was_accepted: bool) -> &'static str {
+    if was_accepted {
+        "The API refuses the key (HTTP 401): put a valid one into the Secret. It is tried again every minute."
+    } else {
+        "The API refuses the key (HTTP 401), and never accepted it: put a valid one into the Secret. It is tried again less and less often."
+    }
+}
 
 /// One `GET /vaults`.
 async fn ask(id: &ConnectionId, credential: &Credential, ctx: &Context) -> Result<(), Finding> {
@@ -213,14 +216,19 @@ async fn ask(id: &ConnectionId, credential: &Credential, ctx: &Context) -> Resul
     match ctx.nairi.list_vaults(&credential.key).await {
         Ok(vaults) => {
             info!(namespace = id.namespace(), connection = %id, vaults, "the API accepts the key");
-            ctx.connections.answered(key_id, true);
+            ctx.connections.accepted(key_id);
             Ok(())
         }
         Err(error) => {
             ctx.connections.heed(credential, None, &error);
-            ctx.connections.answered(key_id, false);
+            let refused = error.class() == Class::Unauthorized;
+            ctx.connections.unverified(key_id, refused);
             let (reason, message, again) = match error.class() {
-                Class::Unauthorized => (ConnectionReason::Unauthorized, REFUSED.to_owned(), PROBE),
+                Class::Unauthorized => {
+                    let (pause, was_accepted) = ctx.connections.probes(key_id);
+                    let message = refusal(was_accepted).to_owned();
+                    (ConnectionReason::Unauthorized, message, pause)
+                }
                 Class::Throttled { retry_after } => (
                     ConnectionReason::Unreachable,
                     format!("Nairi: {error}. It is tried again."),

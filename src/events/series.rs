@@ -11,6 +11,9 @@ use std::{
 /// For how long after an event the same is counted as its repetition.
 const KEPT: Duration = Duration::from_mins(6);
 
+/// How many are remembered at most: objects in any number may change in these minutes, each with a text of its own.
+const MOST: usize = 4096;
+
 /// What two events have in common that are one series.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Same {
@@ -50,6 +53,10 @@ impl Series {
 
     /// It was published, or counted.
     pub(super) fn note(&mut self, same: Same, event: Published, now: Instant) {
+        if self.published.len() >= MOST && !self.published.contains_key(&same) {
+            // What is forgotten begins a series of its own when it occurs again.
+            self.published.clear();
+        }
         self.published.insert(same, (event, now));
     }
 }
@@ -93,6 +100,17 @@ mod tests {
         series.note(same("a"), published(2), later);
         assert_eq!(series.find(&same("a"), now + KEPT), Some(published(2)));
         assert_eq!(series.find(&same("a"), later + KEPT), None);
+    }
+
+    #[test]
+    fn no_more_is_kept_than_fits() {
+        let (mut series, now) = (Series::default(), Instant::now());
+        for number in 0..=MOST {
+            series.note(same(&number.to_string()), published(1), now);
+            assert!(series.published.len() <= MOST);
+        }
+        let last = same(&MOST.to_string());
+        assert_eq!(series.find(&last, now), Some(published(1)));
     }
 
     #[test]

@@ -93,9 +93,18 @@ impl<W: Member> Gates<W> {
 
     /// [`Gate::forget`] at all gates: this waiter is gone.
     pub fn forget(&self, waiter: &W) {
-        let gates: Vec<_> = self.lock().values().cloned().collect();
-        for gate in gates {
-            gate.forget(waiter);
+        self.wait_only_at(None, waiter);
+    }
+
+    /// [`Gate::forget`] at all other gates: this waiter waits at that one now, or at none.
+    pub fn wait_only_at(&self, gate: Option<KeyId>, waiter: &W) {
+        let others: Vec<_> = {
+            let gates = self.lock();
+            let others = gates.iter().filter(|(id, _)| Some(**id) != gate);
+            others.map(|(_, gate)| Arc::clone(gate)).collect()
+        };
+        for other in others {
+            other.forget(waiter);
         }
     }
 

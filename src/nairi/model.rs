@@ -50,7 +50,7 @@ impl RemoteSecret {
             return Err(NO_SECRET);
         }
         let secret: Self = serde_json::from_slice(json).map_err(|_| NO_SECRET)?;
-        if !sendable(&secret.id) {
+        if !is_id(&secret.id) {
             return Err(NO_ID);
         }
         if secret.env_key.is_empty() {
@@ -111,6 +111,19 @@ impl RemoteSecret {
     }
 }
 
+/// In lower case, letter by letter: `str::to_lowercase` looks at what follows a sigma, so that a text would be folded
+/// otherwise within another. As large as it can get from the start, so that no copy of it is left behind.
+fn folded(text: &str) -> String {
+    let mut folded = String::with_capacity(2 * text.len());
+    folded.extend(text.chars().flat_map(char::to_lowercase));
+    folded
+}
+
+/// Whether JSON is an object, if it is sound at all: serde also takes an array for a struct.
+pub(super) fn is_object(json: &[u8]) -> bool {
+    json.trim_ascii_start().first() == Some(&b'{')
+}
+
 /// An element of a vault's list that is not a secret anybody can rely on, or can't be kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unreadable {
@@ -144,28 +157,15 @@ pub(super) fn element(json: &[u8]) -> Result<RemoteSecret, Unreadable> {
     secret.ok_or_else(|| Unreadable::new(json))
 }
 
-const NO_ID: &str = "shows an id that is not made of 1 to 128 letters, digits, _ and -";
+pub(super) const NO_ID: &str = "shows an id that is not made of 1 to 128 letters, digits, _ and -";
 
 /// Whether it can be an id, and a segment of a path as it is. Ids are opaque, yet nothing but these characters is
 /// sent: no id can reach another path.
-pub(crate) fn sendable(text: &str) -> bool {
+pub(crate) fn is_id(text: &str) -> bool {
     (1..=128).contains(&text.len())
         && text
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
-}
-
-/// In lower case, letter by letter: `str::to_lowercase` looks at what follows a sigma, so that a text would be folded
-/// otherwise within another. As large as it can get from the start, so that no copy of it is left behind.
-fn folded(text: &str) -> String {
-    let mut folded = String::with_capacity(2 * text.len());
-    folded.extend(text.chars().flat_map(char::to_lowercase));
-    folded
-}
-
-/// Whether JSON is an object, if it is sound at all: serde also takes an array for a struct.
-pub(super) fn is_object(json: &[u8]) -> bool {
-    json.trim_ascii_start().first() == Some(&b'{')
 }
 
 /// Loose on purpose, as times are shown verbatim: short, and visible ASCII or spaces.

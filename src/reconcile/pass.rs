@@ -31,7 +31,7 @@ use crate::{
     connections::{ConnectionId, Credential},
     context::Context,
     ledger::{Entry, Ledger},
-    nairi::{self, Class, Permit},
+    nairi::{self, Class, KeyId, Permit},
 };
 
 /// More steps than any object needs: look, read, ask, patch, and patch what the answer showed.
@@ -51,6 +51,8 @@ pub(super) struct Pass<'a> {
     /// When the secret was last looked for in its vault's list.
     pub(super) looked: Instant,
     pub(super) permit: Option<Permit<ObjectRef<VaultSecret>>>,
+    /// The key at whose gate the object waits for a slot.
+    pub(super) queues_at: Option<KeyId>,
     /// The version of the Secret the value was read from.
     pub(super) read: Option<String>,
     /// What the API confirmed in this pass.

@@ -1,5 +1,7 @@
 //! What holds for whatever the API server says a Secret is.
 
+#![expect(clippy::missing_panics_doc, reason = "to panic is what a law is for")]
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::Value;
 

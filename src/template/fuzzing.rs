@@ -1,5 +1,7 @@
 //! What holds for any template over any Secret.
 
+#![expect(clippy::missing_panics_doc, reason = "to panic is what a law is for")]
+
 use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;

@@ -129,8 +129,8 @@ pub(super) fn connection_changed<C: Connection>(ctx: &Context, change: &Change<'
             if old.is_some_and(|old| version(old) == version(new)) {
                 return;
             }
-            if old.is_some_and(|old| old.uid() != new.uid() || old.key() != new.key()) {
-                // What is granted now is not granted with the key it had.
+            if old.is_none_or(|old| old.uid() != new.uid() || old.key() != new.key()) {
+                // What is granted now is not granted with the key that it, or another of its name, had.
                 ctx.connections.forget(&new.id());
             }
             ctx.index.connection(new);

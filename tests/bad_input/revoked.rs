@@ -21,6 +21,14 @@ fn connection_refused() -> Trouble {
     )
 }
 
+/// Anybody can have any number of those.
+fn connection_never_accepted() -> Trouble {
+    retried(
+        "Unauthorized",
+        "The API refuses the key (HTTP 401), and never accepted it: put a valid one into the Secret. It is tried again less and less often.",
+    )
+}
+
 /// Ten thousand objects never hammer a revoked key: what was on its way, and one probe a minute.
 #[tokio::test]
 async fn a_revoked_key_is_left_alone_until_it_is_replaced() {
@@ -127,7 +135,7 @@ async fn a_wrong_key_is_tried_once() {
     let id = in_sync(&world, "token", "first").await;
     let mark = world.mark().await;
     fill(&world.secrets(), secret, &[(key, b"nr_canary")]).await;
-    connection_says(&world, &connection_refused()).await;
+    connection_says(&world, &connection_never_accepted()).await;
     world.set_secret("token", "key", "second").await;
     says(&world, "token", &refused()).await;
     let seen = world.since(&mark).await;

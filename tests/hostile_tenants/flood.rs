@@ -1,11 +1,9 @@
 //! Thousands of broken objects from one namespace.
 
-use super::*;
+use std::collections::BTreeMap;
 
-/// `TENANT_OBJECTS`, or 500.
-fn many() -> usize {
-    std::env::var("TENANT_OBJECTS").map_or(500, |text| text.parse().expect("a number"))
-}
+use super::*;
+use crate::support::objects::older;
 
 /// Every way to be broken that costs something each time: a request to Kubernetes, a list, a place in a queue.
 fn broken(mallory: &Neighbour<'_>, number: usize) -> VaultSecretBuilder {
@@ -26,42 +24,72 @@ fn broken(mallory: &Neighbour<'_>, number: usize) -> VaultSecretBuilder {
     }
 }
 
+/// The secret that all other tests here rotate, claimed by a key that never showed it to anybody.
+fn unproven(mallory: &Neighbour<'_>, number: usize) -> VaultSecretBuilder {
+    mallory
+        .object(&format!("unproven-{number}"))
+        .connection(ConnectionKind::VaultConnection, "garbage")
+        .env_key("ALICE")
+        .value_from("source", "key")
+}
+
+/// Writes of the operator to Kubernetes, by object and kind: status, events.
+fn writes(seen: &Seen) -> BTreeMap<String, usize> {
+    let mut writes = BTreeMap::new();
+    for line in seen.written() {
+        *writes.entry(line).or_default() += 1;
+    }
+    writes
+}
+
 #[tokio::test]
 async fn broken_objects_delay_nobody_else() {
-    let world = Setup::new()
-        .also_watching(&[MALLORY])
-        .log_filter("info")
-        .without_barrier()
-        .start()
-        .await;
-    let mut rotation = Rotation::begin(&world).await;
+    let many = many_objects(500);
+    let setup = Setup::new().also_watching(&[MALLORY]).log_filter("info");
+    let world = setup.start().await;
     let mallory = Neighbour::arrive(&world, MALLORY).await;
-    let data = objects::secret("source", &[("key", "value")]);
-    let post = kube::api::PostParams::default();
-    mallory
-        .secrets()
-        .create(&post, &data)
-        .await
-        .expect("a Secret");
-    let rejected = world.remote("REJECTED", "", &[]);
-    world
-        .sim
-        .fault(Fault::status(400).secret(&rejected).method("PATCH"));
+    mallory.create_secret("source", &[("key", "value")]).await;
+    mallory.connect("garbage", "nr_garbage").await;
+    let claims = (0..many / 10).map(|number| unproven(&mallory, number));
+    mallory.create_all(claims).await;
+    older(&mallory.reason("unproven-0", "Unauthorized").await).await;
 
-    rotation
-        .during(mallory.create_all((0..many()).map(|number| broken(&mallory, number))))
-        .await;
+    let mut rotation = Rotation::begin(&world).await;
+    let rejected = world.remote("REJECTED", "", &[]);
+    let fault = Fault::status(400).secret(&rejected).method("PATCH");
+    world.sim.fault(fault);
+    let mark = world.mark_now();
+    let all = (0..many).map(|number| broken(&mallory, number));
+    rotation.during(mallory.create_all(all)).await;
+
     // All of them at once, again and again.
     let other = nairi_sim::api_key();
     world.sim.add_key(&other);
     let keys = [&other, world.sim.api_key()].map(str::to_owned);
-    rotation
-        .during(async {
-            for round in 0..6 {
-                mallory.change_key(&keys[round % 2]).await;
-                tokio::time::sleep(Duration::from_secs(2)).await;
-            }
-        })
-        .await;
+    let flips = async {
+        for round in 0..4 {
+            mallory.change_key(&keys[round % 2]).await;
+            tokio::time::sleep(Duration::from_secs(2)).await;
+        }
+    };
+    rotation.during(flips).await;
     rotation.was_prompt();
+
+    // What it cost the API server: one event and one status for each, whatever was done to them since.
+    let seen = world.since(&mark).await;
+    for (write, count) in writes(&seen) {
+        let expected = if write == "create events" {
+            many..=many + many / 2
+        } else if write.ends_with(" alice") {
+            1..=rotation.rounds + 1
+        } else {
+            1..=2
+        };
+        assert!(expected.contains(&count), "{write}: {count}");
+    }
+    let key = |key: &str| format!("Bearer {key}");
+    let garbage = seen
+        .requests
+        .only(|it| it.header("authorization") == Some(&*key("nr_garbage")));
+    assert!(garbage.len() < 4, "a refused key is left alone");
 }

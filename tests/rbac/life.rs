@@ -1,6 +1,6 @@
 //! Everything an operator does, once; what it tells of by events, twice.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::{
@@ -90,12 +90,15 @@ async fn creates_and_deletes(world: &World) {
     assert_eq!(world.sim.secrets(&world.vault).len(), 2);
 }
 
-/// The namespace loses its label, which is noticed within a second, and gets it back.
+/// How soon a label that goes is noticed: within a second, and on a machine with much else to do within two.
+const NOTICED: Duration = Duration::from_secs(2);
+
+/// The namespace loses its label, and gets it back.
 async fn loses_its_grant(world: &World, id: &str) {
     let began = Instant::now();
     label(world, Value::Null).await;
     world.reason("token", "NotPermitted").await;
-    assert!(began.elapsed().as_secs() < 1, "{:?}", began.elapsed());
+    assert!(began.elapsed() < NOTICED, "{:?}", began.elapsed());
     world.set_secret("source", "key", "third").await;
     label(world, json!(world.namespace)).await;
     world.synced("token").await;

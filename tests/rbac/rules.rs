@@ -69,8 +69,8 @@ fn each(rule: &PolicyRule, namespace: Option<&str>) -> Vec<Permit> {
         for resource in of(&rule.resources) {
             for verb in &rule.verbs {
                 for name in &names {
-                    let all_but_exact = [&group, &resource, verb].into_iter().any(|it| it == "*");
-                    assert!(!all_but_exact, "{rule:?}");
+                    let any = [&group, &resource, verb].into_iter().any(|it| it == "*");
+                    assert!(!any, "{rule:?}");
                     all.push(Permit {
                         verb: verb.clone(),
                         group: group.clone(),
@@ -114,8 +114,8 @@ async fn permits(world: &World) -> Vec<Permit> {
             let namespace = binding.namespace().expect("it has one");
             let roles: Api<Role> = Api::namespaced(client.clone(), &namespace);
             let role = roles.get(&binding.role_ref.name).await.expect("its role");
-            let rules = role.rules.iter().flatten();
-            all.extend(rules.flat_map(|rule| each(rule, Some(&namespace))));
+            let allowed = role.rules.iter().flatten();
+            all.extend(allowed.flat_map(|rule| each(rule, Some(&namespace))));
         }
     }
     all
@@ -134,8 +134,8 @@ pub(super) async fn exactly_used(world: &World, began: AuditMark) {
             .filter(|permit| !asked.iter().any(|request| permit.allows(request)));
         unused.cloned().collect::<BTreeSet<_>>()
     };
-    let begun = std::time::Instant::now();
-    while !spare().await.is_empty() && begun.elapsed() < SOON {
+    let waits = std::time::Instant::now();
+    while !spare().await.is_empty() && waits.elapsed() < SOON {
         tokio::time::sleep(QUIET).await;
     }
     assert_eq!(spare().await, BTreeSet::new(), "allowed, and never used");

@@ -55,7 +55,7 @@ pub use nairi_sim::{Behaviour, Fault, NewSecret, NewVault, Options, Sim};
 pub use objects::VaultSecretBuilder;
 pub use operator::{Metrics, Operator};
 pub use rest::{Mark, Seen, Sent, delete, list, list_vaults, patch, post};
-pub use rights::Watched;
+pub use rights::{Spaces, Watched};
 pub use serde_json::{Value, json};
 pub use wait::{QUIET, SOON, eventually};
 pub use world::{API_KEY_SECRET, Setup, World};

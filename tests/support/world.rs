@@ -496,6 +496,9 @@ impl Drop for World {
             delete(&["clusterrole", &name, &edit, &view]);
             delete(&["rolebinding", &name, "--namespace=default"]);
             delete(&["role", &name, "--namespace=default"]);
+            let policy = name.replace(':', ".");
+            delete(&["validatingadmissionpolicybinding", &policy]);
+            delete(&["validatingadmissionpolicy", &policy]);
         }
     }
 }

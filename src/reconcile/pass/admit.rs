@@ -42,7 +42,10 @@ impl Pass<'_> {
                 self.permit = Some(permit);
                 Ok(())
             }
-            Admission::Full => Err(Verdict::Waiting),
+            Admission::Full => {
+                self.queues_at = Some(credential.gate.key_id());
+                Err(Verdict::Waiting)
+            }
             Admission::ClosedUntil(until) => Err(self.blocked(failure::throttled(until), pending)),
             Admission::Unauthorized => Err(self.blocked(failure::unauthorized(), pending)),
         }

@@ -117,18 +117,7 @@ impl Pass<'_> {
             matches!(&permitted, Err(refusal) if refusal.reason == Reason::ConnectionNotFound);
         let permission = match (&permitted, &last) {
             (Ok(_), _) => Permission::Granted,
-            (Err(_), Some(_)) if gone => {
-                let labels = ctx.stores.labels(&namespace);
-                let vault_id = &object.spec.vault_id;
-                match ctx.connections.last_grants(&id) {
-                    Some(grants)
-                        if !grants::permit(&grants, &namespace, labels.as_ref(), vault_id) =>
-                    {
-                        Permission::Denied
-                    }
-                    _ => Permission::Granted,
-                }
-            }
+            (Err(_), Some(_)) if gone => self.permission_left(&id, &namespace),
             (Err(_), None) if gone => Permission::Unknown,
             (Err(_), _) => Permission::Denied,
         };
@@ -149,6 +138,25 @@ impl Pass<'_> {
             permission,
             credential,
             key,
+        }
+    }
+
+    /// What a connection that is gone lets the object do still.
+    fn permission_left(&self, id: &ConnectionId, namespace: &str) -> Permission {
+        let ctx = self.ctx;
+        match (ctx.connections.last_grants(id), id) {
+            (Some(grants), _) => {
+                let labels = ctx.stores.labels(namespace);
+                let vault_id = &self.object.spec.vault_id;
+                if grants::permit(&grants, namespace, labels.as_ref(), vault_id) {
+                    Permission::Granted
+                } else {
+                    Permission::Denied
+                }
+            }
+            (None, ConnectionId::Namespaced { .. }) => Permission::Granted,
+            // It went just now, and what it granted is about to be noted.
+            (None, ConnectionId::Cluster { .. }) => Permission::Unknown,
         }
     }
 
