@@ -14,7 +14,7 @@ use super::call::Call;
 use super::error::{Class, Error};
 use super::key::ApiKey;
 use super::list::Splitter;
-use super::model::{RemoteSecret, Unreadable, element, is_id};
+use super::model::{RemoteSecret, Unreadable, element, sendable};
 use super::transport::Transport;
 
 pub use super::config::{Config, ConfigError};
