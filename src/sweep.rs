@@ -188,9 +188,10 @@ fn wake_diverging(ctx: &Context, users: &Users, vault: &VaultId, listing: &Listi
         };
         let status = entry.status(&object);
         let hint = compare(&object, &status, &entry, listing, Instant::now());
-        let diverges = hint.is_some();
+        // One that waits is woken by what it waits for, such as this list.
+        let wakes = hint.is_some() && entry.waiting.is_none();
         ctx.ledger.hint(&uid, hint);
-        if diverges {
+        if wakes {
             ctx.queues.objects.wake(key.clone());
         }
     }

@@ -148,7 +148,7 @@ pub(super) fn element(json: &[u8]) -> Result<RemoteSecret, Unreadable> {
     secret.ok_or_else(|| Unreadable::new(json))
 }
 
-const NO_ID: &str = "shows an id that is not made of 1 to 128 letters, digits, _ and -";
+pub(super) const NO_ID: &str = "shows an id that is not made of 1 to 128 letters, digits, _ and -";
 
 /// Whether it can be an id, and a segment of a path as it is. Ids are opaque, yet nothing but these characters is
 /// sent: no id can reach another path.

@@ -21,7 +21,8 @@ async fn outwaited(reply: Reply) -> Error {
     error
 }
 
-#[tokio::test]
+/// On two threads, as the operator runs: a flood keeps the task of its connection busy, and no other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_limit_is_for_the_whole_of_an_answer() {
     let head = "HTTP/1.1 200 OK\r\nx-echo: 1\r\ncontent-length: 999\r\n\r\n";
     let pause = Duration::from_millis(50);
