@@ -124,13 +124,14 @@ impl<W: Member> Gate<W> {
     }
 
     /// A slot for work in the name of `holder` that must never stand in anybody's way: only if the gate is open, nobody
-    /// of its namespace waits, nobody was promised a slot, and one is free that nobody else may have. Whoever gets none
-    /// is not kept, and comes back in its own time.
+    /// of its namespace waits or was promised one, and one is free that nobody else may have. Whoever gets none is not
+    /// kept, and comes back in its own time.
     pub fn spare(self: &Arc<Self>, holder: &W, now: Instant) -> Option<Permit<W>> {
         let mut state = self.lock();
         let group = holder.group();
         let open = !state.refused && state.silence.until(Some(group), now).is_none();
-        let idle = state.promised.is_empty() && !state.slots.is_awaited(group);
+        let mut promised = state.promised.iter().map(|(waiter, _)| waiter.group());
+        let idle = !promised.any(|other| other == group) && !state.slots.is_awaited(group);
         let taken = open && idle && state.slots.take(holder);
         drop(state);
         taken.then(|| self.permit(holder))

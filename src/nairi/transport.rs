@@ -14,13 +14,15 @@ use http::HeaderValue;
 use parking_lot::Mutex;
 use reqwest::{Certificate, redirect, retry};
 use tokio::task::spawn_blocking;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
 use super::config::ConfigError;
 
 /// How often the CA file is looked at, at most.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How long one look may take.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// The size of a CA file at most: all public authorities together have a quarter of it.
 const MAX_FILE: u64 = 1024 * 1024;
 
@@ -79,8 +81,9 @@ impl Transport {
     /// The client for the next request.
     pub(super) async fn client(&self) -> reqwest::Client {
         if let Some(path) = self.to_be_looked_at() {
-            // An error means that the process ends.
-            if let Ok(found) = spawn_blocking(move || read(&path)).await {
+            // No request waits for a file system that hangs. Another error means that the process ends.
+            let looking = timeout(PATIENCE, spawn_blocking(move || read(&path)));
+            if let Ok(Ok(found)) = looking.await {
                 self.found(found);
             }
         }

@@ -31,18 +31,22 @@ fn spare_work_takes_what_nobody_wants() {
 fn spare_work_passes_no_slot_that_was_promised() {
     let mut world = World::new(2);
     let both = (world.pass(1), world.pass(2));
-    world.full(3);
+    world.full(20);
     drop(both);
-    assert_eq!(world.woken(), [3]);
-    assert!(
-        world.gate.spare(&9, world.now).is_none(),
-        "3 was promised one"
-    );
+    assert_eq!(world.woken(), [20]);
+    let spare = |of| world.gate.spare(&of, world.now);
+    assert!(spare(21).is_none(), "its namespace was promised one");
+    let other = spare(9).expect("of another namespace, that one's is kept");
+    assert!(spare(10).is_none(), "and there are no more");
+    drop((world.pass(20), other));
     // A promise nobody redeems lapses with the tick.
+    let both = (world.pass(1), world.pass(2));
+    world.full(20);
+    drop(both);
     world.gate.tick(world.now);
     world.later(PATIENCE);
     world.gate.tick(world.now);
-    assert!(world.gate.spare(&9, world.now).is_some());
+    assert!(world.gate.spare(&21, world.now).is_some());
 }
 
 #[test]
