@@ -1,4 +1,4 @@
-# Everything here needs Rust 1.95 (with clippy and rustfmt), Go 1.26 and make; nothing else is taken from PATH.
+# Everything here needs Rust 1.95 (with clippy and rustfmt), the C compiler it links with, Go 1.26, bash and make.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
