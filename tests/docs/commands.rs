@@ -1,8 +1,8 @@
-//! The commands of docs/lifecycle.md, as they stand there.
+//! The commands of docs/lifecycle.md, and all of docs/security.md, as they stand there.
 
-use std::{env, process::Command};
+use std::{env, fs, process::Command};
 
-use super::{document, section};
+use super::{blocks, document, section};
 use crate::support::*;
 
 /// The command in the block after `text` in that document, for an object of the world.
@@ -18,11 +18,18 @@ fn command(world: &World, name: &str, text: &str) -> String {
         .replace("vaultsecret-system", &world.system)
 }
 
-/// Runs `command` in a shell that finds kubectl; what it prints.
+/// Runs `command` in a shell that finds kubectl and helm; what it prints.
 async fn shell(world: &World, command: &str) -> String {
-    let kubectl = world.cluster.kubectl_program();
-    let folder = kubectl.parent().expect("a folder").display().to_string();
-    let path = format!("{folder}:{}", env::var("PATH").unwrap_or_default());
+    let tools = [
+        world.cluster.kubectl_program(),
+        world.cluster.helm_program(),
+    ];
+    let folders = tools.map(|tool| tool.parent().expect("a folder").display().to_string());
+    let path = format!(
+        "{}:{}",
+        folders.join(":"),
+        env::var("PATH").unwrap_or_default()
+    );
     let mut shell = Command::new("bash");
     shell
         .args(["-euo", "pipefail", "-c", command])
@@ -155,4 +162,59 @@ async fn the_others() {
     let holder = command(&world, "", "its `vaultsecret_leader` is 0.");
     let holder = shell(&world, &holder).await;
     assert!(holder.starts_with("first_"), "{holder}");
+
+    all_of_security(&world).await;
+}
+
+/// The object `token` goes, and the world's namespace.
+async fn all_of_security(world: &World) {
+    let operator = format!("system:serviceaccount:{}:{}", world.system, rights::RELEASE);
+    let security = document("docs/security.md");
+    let here = |block: &String| {
+        block
+            .replace("NAMESPACE", &world.namespace)
+            .replace("USER", &operator)
+            .replace("vaultsecret-system", &world.system)
+            .replace("payments", &world.namespace)
+    };
+    let commands: Vec<_> = blocks(&security, "sh").iter().map(here).collect();
+    let [install, rights, delete, status, label, unrestricted] = &commands[..] else {
+        panic!("each has to be tried here: {commands:#?}");
+    };
+
+    let install = shell(world, &format!("{} --dry-run=client", install.trim_end())).await;
+    let watched = format!("it acts in the namespaces {}, search only", world.namespace);
+    assert!(install.contains(&watched), "{install}");
+    let rights = shell(world, rights).await;
+    assert!(rights.contains("vaultsecrets.nairi.ai/status"), "{rights}");
+    assert_eq!(shell(world, status).await, "yes\n");
+    let labelled = shell(world, label).await;
+    assert!(labelled.ends_with(" labeled\n"), "{labelled}");
+    let open = json!({"spec": {"allowUnrestricted": true}});
+    world.edit("token", open).await;
+    let open = shell(world, unrestricted).await;
+    let token = format!("{}/token", world.namespace);
+    assert!(open.lines().any(|line| line == token), "{open}");
+
+    let yaml: Vec<_> = blocks(&security, "yaml").iter().map(here).collect();
+    let [values, network_policy] = &yaml[..] else {
+        panic!("each has to be tried here: {yaml:#?}");
+    };
+    let file = world
+        .cluster
+        .files()
+        .join(format!("{}.yaml", world.namespace));
+    fs::write(&file, values).expect("a file");
+    let template = ["template", rights::RELEASE, rights::CHART, "--values"];
+    let set = ["--set", "image.repository=REGISTRY/vaultsecret-operator"];
+    let file = [file.to_str().expect("text")];
+    let template = [&template[..], &file, &set].concat();
+    let rendered = world.cluster.helm(&template).await.ok();
+    assert!(rendered.contains("- sandbox\n"), "{rendered}");
+    let apply = ["apply", "--dry-run=server", "-f", "-"];
+    (world.cluster.kubectl_with(&apply, network_policy).await).ok();
+
+    // The namespace is emptied in the background.
+    shell(world, &format!("{} --wait=false", delete.trim_end())).await;
+    assert_eq!(world.sim.secrets(&world.vault).len(), 0);
 }

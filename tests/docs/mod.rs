@@ -4,7 +4,7 @@
 //! | file | what is tried |
 //! |---|---|
 //! | `main` | that nothing is missing |
-//! | `commands` | the commands of docs/lifecycle.md |
+//! | `commands` | the commands of docs/lifecycle.md and docs/security.md |
 //! | `examples` | the manifests in examples/ |
 
 mod commands;
@@ -33,6 +33,26 @@ fn section<'a>(document: &'a str, title: &str) -> &'a str {
     let rest = &document[begin + 1 + title.len()..];
     let end = rest.find(&format!("\n{level} ")).unwrap_or(rest.len());
     &rest[..end]
+}
+
+/// What stands in the blocks of that language.
+fn blocks(document: &str, language: &str) -> Vec<String> {
+    let mut blocks: Vec<(&str, String)> = Vec::new();
+    let mut within = false;
+    for line in document.lines() {
+        let trimmed = line.trim_start();
+        if let Some(language) = trimmed.strip_prefix("```") {
+            within = !within;
+            if within {
+                blocks.push((language, String::new()));
+            }
+        } else if within && let Some((_, block)) = blocks.last_mut() {
+            block.push_str(line);
+            block.push('\n');
+        }
+    }
+    let of_it = blocks.into_iter().filter(|(other, _)| *other == language);
+    of_it.map(|(_, block)| block).collect()
 }
 
 /// The headings `### X` of a part of a document; several names may share one.
@@ -144,6 +164,7 @@ fn every_link_leads_somewhere() {
         "docs/architecture.md",
         "docs/lifecycle.md",
         "docs/security.md",
+        "docs/threat-model.md",
         "docs/troubleshooting.md",
     ] {
         let content = document(file);

@@ -172,6 +172,11 @@ impl Cluster {
         &self.about.kubectl
     }
 
+    /// The helm that goes with it.
+    pub fn helm_program(&self) -> &Path {
+        self.about.helm.as_deref().expect("helm was asked for")
+    }
+
     /// A folder for files of this process; it outlives the process for an hour.
     pub fn files(&self) -> &Path {
         &self.files
@@ -305,8 +310,7 @@ impl Cluster {
     }
 
     pub(super) fn run_helm(&self, args: &[&str]) -> Output {
-        let helm = self.about.helm.as_ref().expect("helm was asked for");
-        let mut command = Command::new(helm);
+        let mut command = Command::new(self.helm_program());
         command.args(args).env("KUBECONFIG", &self.about.kubeconfig);
         run(&mut command, "")
     }

@@ -23,7 +23,7 @@ use super::{
 pub const RELEASE: &str = "vaultsecret-operator";
 
 /// The chart.
-const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/vaultsecret-operator");
+pub const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/vaultsecret-operator");
 
 /// The namespaces the chart is rendered for, replaced by each world's own: the operator's, and the other.
 const RENDERED_FOR: (&str, &str) = ("rendered-for-a-world-system", "rendered-for-a-world");
