@@ -137,14 +137,17 @@ pub async fn reconcile(object: Arc<VaultSecret>, due: Instant, ctx: Arc<Context>
     {
         ctx.ledger.heeded(&uid, hint.began);
     }
-    let action = conclude::conclude(&ctx, &object, &uid, &previous, &verdict, &notes).await;
+    let mut action = conclude::conclude(&ctx, &object, &uid, &previous, &verdict, &notes).await;
     if !waiting {
         // Not before the ledger has what came of it: the list it waited for says the same to the sweep.
         ctx.ledger.waiting(&uid, None);
     }
     // Where it went away meanwhile, the watch has nothing more to say of it.
     match ctx.stores.objects.get(&key).map(|now| now.uid()) {
-        None => ctx.forget(&key, &uid),
+        None => {
+            ctx.forget(&key, &uid);
+            action = Action::await_change();
+        }
         Some(now) if now.as_ref() != Some(&uid) => ctx.ledger.forget(&uid),
         Some(_) => {}
     }

@@ -107,10 +107,15 @@ impl<O: Member> Schedule<O> {
         entry.since = Some(entry.since.map_or(since, |due| due.min(since)));
     }
 
-    /// Forgets since when `object` is due. If it waits it is given a slot all the same: another may have its name.
+    /// Forgets since when `object` is due, and the time it asked for. If it waits it is given a slot all the same:
+    /// another may have its name, and was woken.
     pub(super) fn forget(&mut self, object: &O) {
         if let Some(entry) = self.entries.get_mut(object) {
             entry.since = None;
+            if let Phase::Asleep(alarm) = entry.phase {
+                self.sleeping.remove(&alarm);
+                entry.phase = Phase::Away;
+            }
         }
         self.tidy(object);
     }

@@ -56,6 +56,17 @@ fn who_sleeps_comes_back_at_its_time_or_when_woken_and_once() {
 }
 
 #[test]
+fn of_one_that_is_gone_nothing_is_kept_until_its_time() {
+    let (mut schedule, now) = (Schedule::new(8), Instant::now());
+    schedule.wake((0, 0), now);
+    schedule.begin(now);
+    schedule.end(&(0, 0), Some(SECOND), now);
+    schedule.forget(&(0, 0));
+    assert!(schedule.entries.is_empty());
+    assert_eq!(schedule.alarm(), None);
+}
+
+#[test]
 fn one_that_was_woken_while_it_ran_runs_again_whatever_it_asked_for() {
     let (mut schedule, now) = (Schedule::new(8), Instant::now());
     schedule.wake((0, 0), now);
@@ -98,7 +109,7 @@ proptest! {
         let mut schedule = Schedule::new(slots);
         let mut now = Instant::now();
         let mut running = Vec::new();
-        // Woken and not begun since; and those whose time comes.
+        // Woken, or its time came, and not begun since; and those whose time comes.
         let mut woken = HashSet::new();
         let mut sleeping = HashMap::new();
         let drained = (0..200).flat_map(|_| [Step::Begin, Step::End(0, None), Step::Later(1)]);
@@ -109,14 +120,16 @@ proptest! {
                     woken.insert(object);
                     sleeping.remove(&object);
                 }
-                Step::Begin => if let Some((object, since)) = schedule.begin(now) {
-                    prop_assert!(!running.contains(&object), "twice at a time");
-                    prop_assert!(since <= now);
-                    let rang = sleeping.remove(&object).is_some_and(|at| at <= now);
-                    prop_assert!(woken.remove(&object) || rang, "for nothing");
-                    running.push(object);
-                    prop_assert!(running.len() <= slots);
-                },
+                Step::Begin => {
+                    woken.extend(sleeping.extract_if(|_, at| *at <= now).map(|(object, _)| object));
+                    if let Some((object, since)) = schedule.begin(now) {
+                        prop_assert!(!running.contains(&object), "twice at a time");
+                        prop_assert!(since <= now);
+                        prop_assert!(woken.remove(&object), "for nothing");
+                        running.push(object);
+                        prop_assert!(running.len() <= slots);
+                    }
+                }
                 Step::End(at, after) if !running.is_empty() => {
                     let object = running.swap_remove(at % running.len());
                     let after = after.map(Duration::from_secs);
@@ -127,7 +140,10 @@ proptest! {
                 }
                 Step::End(..) => {}
                 Step::Keep(object) => schedule.keep(&object, now),
-                Step::Forget(object) => schedule.forget(&object),
+                Step::Forget(object) => {
+                    schedule.forget(&object);
+                    sleeping.remove(&object);
+                }
                 Step::Later(seconds) => now += Duration::from_secs(seconds),
             }
         }
