@@ -7,7 +7,7 @@ mod health;
 mod kind;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fmt,
     sync::Arc,
     time::{Duration, Instant},
@@ -23,6 +23,9 @@ use crate::{
 
 use self::health::Health;
 pub use self::kind::{Connection, KeySource};
+
+/// So many keys are remembered whether anybody has them or not.
+const FEW_KEYS: usize = 8;
 
 /// A connection, as an object refers to it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -103,6 +106,13 @@ impl Known {
         match self {
             Self::Usable(credential) if Some(&credential.source) != source => None,
             known => Some(known),
+        }
+    }
+
+    fn key_id(&self) -> Option<KeyId> {
+        match self {
+            Self::Usable(credential) => Some(credential.gate.key_id()),
+            Self::Unusable(_) => None,
         }
     }
 }
@@ -241,16 +251,20 @@ impl Connections {
     /// The time left.
     pub fn may_ask(&self, key: KeyId, refused: bool) -> Result<(), Duration> {
         let mut all = self.health.lock();
-        let used = self.known.read();
-        // Keys nobody uses any more are forgotten; there are few.
-        all.retain(|id, _| {
-            *id == key
-                || used
-                    .values()
-                    .any(|known| matches!(known, Known::Usable(c) if c.gate.key_id() == *id))
-        });
+        self.forget_unused_keys(&mut all);
         let health = all.entry(key).or_default();
         health.may_ask(refused, Instant::now())
+    }
+
+    /// Forgets keys that no connection has any more, once they may be the larger part: whoever brings ever more keys
+    /// makes each of them no dearer than the one before.
+    fn forget_unused_keys(&self, all: &mut HashMap<KeyId, Health>) {
+        let known = self.known.read();
+        if all.len() < 2 * known.len().max(FEW_KEYS) {
+            return;
+        }
+        let used: HashSet<_> = known.values().filter_map(Known::key_id).collect();
+        all.retain(|id, _| used.contains(id));
     }
 
     /// The API accepts the key.
@@ -291,11 +305,10 @@ impl Connections {
     /// The connections that use this key.
     #[must_use]
     pub fn sharing(&self, key: KeyId) -> Vec<ConnectionId> {
-        let shares = |known: &Known| matches!(known, Known::Usable(credential) if credential.gate.key_id() == key);
         self.known
             .read()
             .iter()
-            .filter(|(_, known)| shares(known))
+            .filter(|(_, known)| known.key_id() == Some(key))
             .map(|(id, _)| id.clone())
             .collect()
     }

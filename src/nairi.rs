@@ -43,8 +43,10 @@ pub use gates::{Gates, KeyId, NoRandomness};
 pub use key::{ApiKey, InvalidKey};
 pub use model::{Name, RemoteSecret, Unreadable};
 
+pub(crate) use model::MAX_DECLARED;
 #[cfg(any(test, fuzzing))]
 pub(crate) use model::sendable;
+pub(crate) use scrub::is_plain;
 
 #[cfg(test)]
 mod wire_tests;

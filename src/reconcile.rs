@@ -125,8 +125,8 @@ pub async fn reconcile(object: Arc<VaultSecret>, due: Instant, ctx: Arc<Context>
         "reconciled"
     );
     let waiting = matches!(verdict, Verdict::Waiting);
-    ctx.ledger.waiting(&uid, generation.filter(|_| waiting));
     if waiting {
+        ctx.ledger.waiting(&uid, generation);
         ctx.queues.objects.keep(&key, due);
     }
     // What could not be looked after is looked after next time.
@@ -138,6 +138,10 @@ pub async fn reconcile(object: Arc<VaultSecret>, due: Instant, ctx: Arc<Context>
         ctx.ledger.heeded(&uid, hint.began);
     }
     let action = conclude::conclude(&ctx, &object, &uid, &previous, &verdict, &notes).await;
+    if !waiting {
+        // Not before the ledger has what came of it: the list it waited for says the same to the sweep.
+        ctx.ledger.waiting(&uid, None);
+    }
     // Where it went away meanwhile, the watch has nothing more to say of it.
     match ctx.stores.objects.get(&key).map(|now| now.uid()) {
         None => ctx.forget(&key, &uid),

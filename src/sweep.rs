@@ -8,7 +8,7 @@
 mod turns;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -22,6 +22,7 @@ use crate::{
     api::VaultSecret,
     connections::Credential,
     context::Context,
+    fair::Member as _,
     nairi::Class,
     reconcile::{
         compare::{Listing, compare},
@@ -120,25 +121,35 @@ enum Begun {
 /// Begins to list a vault, in the name of one of its users: permission may have ended since the objects were walked.
 fn begin(ctx: &Context, users: &Users, vault: &VaultId) -> Begun {
     let (now, mut closed) = (Instant::now(), false);
+    // What stands in the way of one namespace is nothing to the next: one that keeps the key busy all the time must not
+    // keep a vault that it shares from being listed.
+    let mut tried = HashSet::new();
+    let mut slotless = false;
     for key in users.get(vault).into_iter().flatten() {
+        if tried.contains(key.group()) {
+            continue;
+        }
         let Some((_, credential)) = user(ctx, vault, key) else {
             continue;
         };
         if credential.gate.is_closed(now) {
             return Begun::Closed;
         }
-        // To its namespace, perhaps, and not to the next one's.
+        tried.insert(key.group());
         if credential.gate.is_closed_to(key, now) {
             closed = true;
-            continue;
+        } else if let Some(permit) = credential.gate.spare(key, now) {
+            ctx.vaults.sweep(credential, &vault.1, permit);
+            return Begun::Yes;
+        } else {
+            slotless = true;
         }
-        let Some(permit) = credential.gate.spare(key, now) else {
-            return Begun::NoSlot;
-        };
-        ctx.vaults.sweep(credential, &vault.1, permit);
-        return Begun::Yes;
     }
-    if closed { Begun::Closed } else { Begun::Yes }
+    match (slotless, closed) {
+        (true, _) => Begun::NoSlot,
+        (false, true) => Begun::Closed,
+        (false, false) => Begun::Yes,
+    }
 }
 
 /// Takes over what a list showed, or that it failed.
@@ -177,9 +188,10 @@ fn wake_diverging(ctx: &Context, users: &Users, vault: &VaultId, listing: &Listi
         };
         let status = entry.status(&object);
         let hint = compare(&object, &status, &entry, listing, Instant::now());
-        let diverges = hint.is_some();
+        // One that waits is woken by what it waits for, such as this list.
+        let wakes = hint.is_some() && entry.waiting.is_none();
         ctx.ledger.hint(&uid, hint);
-        if diverges {
+        if wakes {
             ctx.queues.objects.wake(key.clone());
         }
     }

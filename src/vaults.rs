@@ -136,21 +136,17 @@ impl Vaults {
         vault.waiting.remove(waiter);
         if let Some(list) = &vault.latest {
             match &list.outcome {
-                Ok(snapshot) => match snapshot.find(target, bound) {
-                    Some(shown) => {
-                        let conclusive = list.began >= since;
+                Ok(snapshot) => {
+                    let conclusive = list.began >= since;
+                    if let Some(shown) = snapshot.find(target, bound) {
                         let usable = matches!(shown, Remote::Listed(_)) && now < list.ended + FRESH;
                         if conclusive || usable {
                             return Look::Shown(shown);
                         }
+                    } else if conclusive || now < list.ended + untold_delay(vault.failures) {
+                        return Look::Unclear;
                     }
-                    None => {
-                        let delay = untold_delay(vault.failures);
-                        if list.began >= since || now < list.ended + delay {
-                            return Look::Unclear;
-                        }
-                    }
-                },
+                }
                 // Here the gate paces, and who is let through is to find out anew.
                 Err(error)
                     if matches!(error.class(), Class::Unauthorized | Class::Throttled { .. }) => {}

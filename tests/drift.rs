@@ -364,7 +364,8 @@ async fn what_only_looks_like_a_change_is_none() {
             .partition(|sent| *sent == patch(&id, json!({})));
         assert_eq!(writes, [patch(&id, body)], "{name}");
         match asked {
-            Asked::Never => assert_eq!(reads.len(), 0, "{name}"),
+            // A list between the change of the server and the rotation may be in another form than what is recorded.
+            Asked::Never => assert_eq!(patches(&world.seen(&rest)), [], "{name}"),
             // The list just before the rotation may be one of them.
             Asked::Once => assert!(reads.len() <= 2, "{name}: {}", reads.len()),
             Asked::EachTime => assert!(reads.len() <= SWEEPS + 3, "{name}: {}", reads.len()),

@@ -449,6 +449,10 @@ pub struct Drift {
     pub allowed_domains: Option<Vec<String>>,
 }
 
+/// What no domain holds: white space, what belongs to the rest of a URL, and what does not print. An answer of the API
+/// that shows a text of the last kind counts as none, so that an object which declares one would never be in sync.
+const NOT_IN_A_DOMAIN: &str = r"[\\p{Z}\\p{Cc}/@:\\x{ad}\\x{34f}\\x{61c}\\x{115f}\\x{1160}\\x{180b}-\\x{180f}\\x{200b}-\\x{200f}\\x{202a}-\\x{202e}\\x{2060}-\\x{206f}\\x{3164}\\x{fe00}-\\x{fe0f}\\x{feff}\\x{ffa0}\\x{fff0}-\\x{fffb}\\x{e0000}-\\x{e0fff}]";
+
 /// A bounded set of domains. The rule on its items gives a sentence where a pattern would give
 /// its regex.
 fn domains_schema(_: &mut SchemaGenerator) -> Schema {
@@ -461,8 +465,8 @@ fn domains_schema(_: &mut SchemaGenerator) -> Schema {
             "minLength": 1,
             "maxLength": 253,
             "x-kubernetes-validations": [{
-                "rule": r"!self.matches('[\\s/@:]')",
-                "message": "not a domain: leave out scheme, user, port, path and white space, as in api.example.com or *.example.com",
+                "rule": format!("!self.matches('{NOT_IN_A_DOMAIN}')"),
+                "message": "not a domain: leave out scheme, user, port, path, white space and characters that don't print, as in api.example.com or *.example.com",
             }],
         },
     })

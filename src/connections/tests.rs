@@ -63,3 +63,33 @@ fn the_last_key_of_a_connection_that_is_gone_is_kept_while_it_is_used() {
     connections.unused(&id());
     assert!(connections.last(&id()).is_none());
 }
+
+#[test]
+fn of_keys_that_nobody_has_few_are_remembered_and_of_others_all() {
+    let connections = connections();
+    let refused = |number: usize, kept: bool| {
+        let key = ApiKey::parse(format!("nr_{number}").as_bytes()).expect("a key");
+        let credential = connections.credential(key, KeySource::made_up("one"));
+        let key = credential.gate.key_id();
+        assert_eq!(connections.may_ask(key, false), Ok(()));
+        connections.unverified(key, true);
+        if kept {
+            let id = ConnectionId::Cluster {
+                name: number.to_string(),
+            };
+            connections.set(id, Known::Usable(credential), || true);
+        }
+        key
+    };
+    let kept: Vec<_> = (0..50).map(|number| refused(number, true)).collect();
+    for number in 50..2000 {
+        refused(number, false);
+        assert!(connections.health.lock().len() <= 2 * kept.len());
+    }
+    for key in kept {
+        assert!(
+            connections.may_ask(key, true).is_err(),
+            "it was just asked about"
+        );
+    }
+}

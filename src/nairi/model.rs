@@ -15,6 +15,10 @@ const MAX_DOMAINS: usize = 1000;
 const MAX_TEXT: usize = 1024;
 const MAX_TEXTS: usize = 32 * 1024;
 
+/// The most text of domains, in bytes, that may be declared: what the CustomResourceDefinition allows in ASCII, which
+/// fits with all else. In other scripts it would allow more than fits.
+pub(crate) const MAX_DECLARED: usize = 100 * 253;
+
 /// The shortest value, in bytes, that is looked for in an answer.
 const SHORTEST_SECRET: usize = 6;
 
@@ -144,7 +148,7 @@ pub(super) fn element(json: &[u8]) -> Result<RemoteSecret, Unreadable> {
     secret.ok_or_else(|| Unreadable::new(json))
 }
 
-const NO_ID: &str = "shows an id that is not made of 1 to 128 letters, digits, _ and -";
+pub(super) const NO_ID: &str = "shows an id that is not made of 1 to 128 letters, digits, _ and -";
 
 /// Whether it can be an id, and a segment of a path as it is. Ids are opaque, yet nothing but these characters is
 /// sent: no id can reach another path.

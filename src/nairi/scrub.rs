@@ -22,7 +22,7 @@ pub(super) fn scrub(text: &str, key: &str) -> String {
 }
 
 /// Whether all of a text prints as what it is.
-pub(super) fn is_plain(text: &str) -> bool {
+pub(crate) fn is_plain(text: &str) -> bool {
     !text.contains(|c: char| c.is_control() || is_invisible(c))
 }
 

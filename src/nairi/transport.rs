@@ -100,21 +100,20 @@ impl Transport {
     /// Takes over what the CA file holds, if that is anything new and of use.
     fn found(&self, found: Result<Vec<u8>, ConfigError>) {
         let path = self.ca_file.as_deref().unwrap_or(Path::new(""));
-        let news = {
-            let mut now = self.now.lock();
-            let read = found.as_ref().ok();
-            (now.read.as_ref() != read).then(|| now.read = read.cloned())
-        };
-        if news.is_none() {
+        let read = found.as_ref().ok().cloned();
+        if self.now.lock().read == read {
             return;
         }
         let next = found
             .and_then(|pem| certificates(path, &pem))
             .and_then(|authorities| self.blueprint.client(authorities));
         let ca_file = path.display();
+        // In one step: of two looks at a time the later to end may be the one that saw less, which the next look mends.
+        let mut now = self.now.lock();
+        now.read = read;
         match next {
             Ok(http) => {
-                self.now.lock().http = http;
+                now.http = http;
                 info!(%ca_file, "the CA file was replaced, and is trusted from now on");
             }
             Err(error) => {

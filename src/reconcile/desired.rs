@@ -10,7 +10,7 @@ use zeroize::Zeroize as _;
 
 use crate::{
     api::{CreationPolicy, DeletionPolicy, DriftPolicy, Reason, VaultSecretSpec},
-    nairi::{RemoteSecret, is_unrestricted},
+    nairi::{MAX_DECLARED, RemoteSecret, is_plain, is_unrestricted},
     reconcile::{templated, verdict::Refusal},
 };
 
@@ -102,12 +102,23 @@ impl Desired {
         };
         if let Some(domains) = &spec.allowed_domains {
             if let Some(bad) = domains.iter().find(|d| {
-                d.is_empty() || d.contains(['/', '@', ':']) || d.contains(char::is_whitespace)
+                d.is_empty()
+                    || d.contains(['/', '@', ':'])
+                    || d.contains(char::is_whitespace)
+                    || !is_plain(d)
             }) {
                 return Err(Refusal::new(
                     Reason::Rejected,
                     format!(
-                        "allowedDomains holds {bad:?}: give a host name such as api.example.com or *.example.com, without scheme, port or path."
+                        "allowedDomains holds {bad:?}: give a host name such as api.example.com or *.example.com, without scheme, port, path or characters that don't print."
+                    ),
+                ));
+            }
+            if domains.iter().map(String::len).sum::<usize>() > MAX_DECLARED {
+                return Err(Refusal::new(
+                    Reason::Rejected,
+                    format!(
+                        "allowedDomains is longer than {MAX_DECLARED} bytes in all: name fewer, or cover several by one, as in *.example.com."
                     ),
                 ));
             }

@@ -13,7 +13,7 @@ const NO_TARGET: &str =
 const NOTHING_MANAGED: &str =
     "spec: Invalid value: there is nothing to manage: set valueFrom, allowedDomains, or both";
 const UNRESTRICTED: &str = "spec.allowedDomains: Invalid value: allowedDomains that is empty or holds \"*\" lets the secret go to any destination: name the domains, or, if that is meant, set allowUnrestricted: true";
-const NO_DOMAIN: &str = "not a domain: leave out scheme, user, port, path and white space, as in api.example.com or *.example.com";
+const NO_DOMAIN: &str = "not a domain: leave out scheme, user, port, path, white space and characters that don't print, as in api.example.com or *.example.com";
 const INCOMPLETE: &str = "spec.creationPolicy: Invalid value: creationPolicy: IfMissing needs envKey, valueFrom and allowedDomains, and no secretId: set what is missing, or use creationPolicy: Never";
 const ONE_SOURCE: &str =
     "spec.valueFrom: Invalid value: set exactly one of secretKeyRef and template";
@@ -198,6 +198,28 @@ pub(crate) fn domain_cases() -> Vec<Case> {
             domains(json!([domain])),
             format!("spec.allowedDomains[0]: Invalid value: {domain:?}: {NO_DOMAIN}"),
         ));
+    }
+    // An answer that shows one of these counts as none.
+    for (domain, shown) in [
+        ("a\u{1b}[31m.com", r"a\x1b[31m.com"),
+        ("a\u{7f}.com", r"a\x7f.com"),
+        ("a\u{85}.com", r"a\u0085.com"),
+        ("a\u{a0}.com", r"a\u00a0.com"),
+        ("a\u{ad}.com", r"a\u00ad.com"),
+        ("a\u{200b}.com", r"a\u200b.com"),
+        ("a\u{202e}moc", r"a\u202emoc"),
+        ("a\u{2066}.com", r"a\u2066.com"),
+        ("\u{feff}a.com", r"\ufeffa.com"),
+        ("a\u{e0041}.com", r"a\U000e0041.com"),
+    ] {
+        cases.push(refuses(
+            "what does not print",
+            domains(json!([domain])),
+            format!("spec.allowedDomains[0]: Invalid value: \"{shown}\": {NO_DOMAIN}"),
+        ));
+    }
+    for domain in ["m\u{fc}nchen.de", "\u{4f8b}\u{3048}.jp"] {
+        cases.push(takes("letters of other scripts", domains(json!([domain]))));
     }
     cases
 }

@@ -36,7 +36,7 @@ fn packed(body: &[u8]) -> Fault {
 
 /// The beginning of something that is a gigabyte once it is unpacked.
 fn bomb() -> Vec<u8> {
-    [&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 2, 3][..], &[0; 100_000]].concat()
+    [&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 2, 3][..], &vec![0; 100_000]].concat()
 }
 
 fn secret(id: &str, env_key: &str, domains: &Value) -> Value {

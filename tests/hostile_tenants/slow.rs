@@ -1,5 +1,7 @@
 //! A tenant whose requests hang, or are refused, or draw a `Retry-After` each time.
 
+use nairi_sim::Entries;
+
 use super::*;
 
 /// More than there are slots anywhere.
@@ -7,18 +9,24 @@ const MANY: usize = 40;
 
 const TIMEOUT: Duration = Duration::from_secs(4);
 
-/// A vault of the neighbour's own, with a secret for each object, all from one Secret.
-async fn fill(mallory: &Neighbour<'_>) -> (String, Vec<String>) {
+/// A vault of the neighbour's own, filled.
+async fn own_vault(mallory: &Neighbour<'_>) -> (String, Vec<String>) {
+    let vault = mallory.world.sim.add_vault(NewVault::default());
+    let ids = fill(mallory, &vault).await;
+    (vault, ids)
+}
+
+/// Objects of the neighbour with a secret each in this vault, all from one Secret.
+async fn fill(mallory: &Neighbour<'_>, vault: &str) -> Vec<String> {
     let world = mallory.world;
-    let vault = world.sim.add_vault(NewVault::default());
     mallory.create_secret("source", &[("key", "first")]).await;
     let mut ids = Vec::new();
     for number in 0..MANY {
         let secret = NewSecret::new(&format!("KEY_{number}"), "", &[]);
-        ids.push(world.sim.add_secret(&vault, secret));
+        ids.push(world.sim.add_secret(vault, secret));
     }
     let objects = (0..MANY).map(|number| {
-        let object = mallory.object(&format!("object-{number}")).vault(&vault);
+        let object = mallory.object(&format!("object-{number}")).vault(vault);
         object
             .env_key(&format!("KEY_{number}"))
             .value_from("source", "key")
@@ -27,7 +35,7 @@ async fn fill(mallory: &Neighbour<'_>) -> (String, Vec<String>) {
     for number in 0..MANY {
         mallory.reason(&format!("object-{number}"), "Synced").await;
     }
-    (vault, ids)
+    ids
 }
 
 #[tokio::test]
@@ -37,7 +45,7 @@ async fn a_vault_that_hangs_holds_up_nobody_else() {
     let world = setup.flag(&flag).without_barrier().start().await;
     let mut rotation = Rotation::begin(&world).await;
     let mallory = Neighbour::arrive(&world, MALLORY).await;
-    let (vault, _) = fill(&mallory).await;
+    let (vault, _) = own_vault(&mallory).await;
 
     let stalled = world.sim.fault(Fault::stall().vault(&vault));
     mallory.set_secret("source", "key", "second").await;
@@ -57,12 +65,32 @@ async fn a_vault_that_hangs_holds_up_nobody_else() {
 }
 
 #[tokio::test]
+async fn who_keeps_the_key_busy_keeps_no_shared_vault_from_being_swept() {
+    let setup = Setup::new().also_watching(&[MALLORY]).log_filter("info");
+    let setup = setup.flag("--resync-interval=1s").flag("--api-timeout=1m");
+    let world = setup.without_barrier().start().await;
+    let _alice = Rotation::begin(&world).await;
+    let mallory = Neighbour::arrive(&world, MALLORY).await;
+    fill(&mallory, &world.vault).await;
+
+    let stalled = world.sim.fault(Fault::stall().vault(&world.vault).writes());
+    mallory.set_secret("source", "key", "second").await;
+    stalled.wait_stalled(10, SOON).await.expect("they hang");
+    let mark = world.sim.mark();
+    let listed = |log: &Entries| log.since(mark).method("GET").ended().len() >= 3;
+    let waited = world.sim.log().wait_for(listed, SOON).await;
+    waited.expect("in the name of the other tenant");
+    stalled.remove();
+    stalled.release();
+}
+
+#[tokio::test]
 async fn answers_to_one_tenant_close_the_gate_for_no_other_over_and_over() {
     let setup = Setup::new().also_watching(&[MALLORY]).log_filter("info");
     let world = setup.start().await;
     let mut rotation = Rotation::begin(&world).await;
     let mallory = Neighbour::arrive(&world, MALLORY).await;
-    let (vault, ids) = fill(&mallory).await;
+    let (vault, ids) = own_vault(&mallory).await;
 
     // What the API refuses of one says nothing of the others.
     let forbidden = world.sim.fault(Fault::status(403).secret(&ids[0]));

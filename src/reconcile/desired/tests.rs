@@ -65,6 +65,10 @@ fn domains_are_host_names_only() {
         "a.com\n",
         "\t",
         "",
+        "a\u{1b}[31m.com",
+        "a\u{200b}.com",
+        "a\u{202e}moc",
+        "a\u{fe0f}.com",
     ] {
         let refusal = Desired::from_spec(&spec(Some(&["b.com", bad]))).expect_err("refused");
         assert_eq!(refusal.reason, Reason::Rejected, "{bad:?}");
@@ -73,6 +77,18 @@ fn domains_are_host_names_only() {
             "{}",
             refusal.message
         );
+    }
+}
+
+/// An answer with more than fits counts as none, and the object would be sent again for ever.
+#[test]
+fn as_many_domains_as_an_answer_can_show() {
+    for (letter, fits) in ["x", "\u{fc}"].into_iter().zip([true, false]) {
+        let longest = letter.repeat(250);
+        let domains: Vec<_> = (0..100).map(|n| format!("{n:03}{longest}")).collect();
+        let domains: Vec<_> = domains.iter().map(String::as_str).collect();
+        let desired = Desired::from_spec(&spec(Some(&domains)));
+        assert_eq!(desired.is_ok(), fits, "{letter}");
     }
 }
 

@@ -152,17 +152,9 @@ impl<'a> Run<'a> {
                 }
                 Plan::Look => {
                     let bound = observed.confirmed.as_ref().map(|c| c.secret_id.as_str());
-                    let (list, gaps) = self
-                        .list()
+                    observed.remote = self
+                        .find(&desired.target, bound)
                         .map_err(|verdict| self.unless_in_sync(requested, verdict))?;
-                    observed.remote = match vaults::find(&list, &gaps, &desired.target, bound) {
-                        Some(remote) => remote,
-                        None if bound.is_some() => Remote::Absent,
-                        None => {
-                            let untold = self.unavailable(Fields::NONE);
-                            return Err(self.unless_in_sync(requested, untold));
-                        }
-                    };
                     self.shown(&desired, &observed);
                 }
                 Plan::ReadRemote { secret_id } => {
@@ -246,6 +238,14 @@ impl<'a> Run<'a> {
             Err(Unwritten::Conflict) => Err(Verdict::Unchecked(Retry::AfterConflict)),
             Err(Unwritten::Gone) => Err(Verdict::Outdated),
         }
+    }
+
+    /// As a list shows the secret; one that is bound is asked itself where the list does not tell.
+    fn find(&mut self, target: &Target, bound: Option<&str>) -> Result<Remote, Verdict> {
+        let (list, gaps) = self.list()?;
+        vaults::find(&list, &gaps, target, bound)
+            .or(bound.map(|_| Remote::Absent))
+            .ok_or_else(|| self.unavailable(Fields::NONE))
     }
 
     fn list(&mut self) -> Result<(Vec<RemoteSecret>, Gaps), Verdict> {

@@ -183,10 +183,13 @@ proptest! {
         }
         let (all, some) = (whole.find(&target, bound.as_deref()), torn.find(&target, bound.as_deref()));
         match (some, all) {
-            (None, _) => {}
+            (None, _)
             // One of several of the same id, or of several of the same key.
-            (Some(Remote::Listed(_) | Remote::Mismatch(_)), Some(Remote::Listed(_) | Remote::Mismatch(_))) => {}
-            (Some(Remote::Ambiguous(_)), Some(Remote::Ambiguous(_))) => {}
+            | (
+                Some(Remote::Listed(_) | Remote::Mismatch(_)),
+                Some(Remote::Listed(_) | Remote::Mismatch(_)),
+            )
+            | (Some(Remote::Ambiguous(_)), Some(Remote::Ambiguous(_))) => {}
             (some, all) => prop_assert_eq!(some, all),
         }
     }
