@@ -188,8 +188,8 @@ fn wake_diverging(ctx: &Context, users: &Users, vault: &VaultId, listing: &Listi
         };
         let status = entry.status(&object);
         let hint = compare(&object, &status, &entry, listing, Instant::now());
-        // One that waits is woken by what it waits for, such as this list.
-        let wakes = hint.is_some() && entry.waiting.is_none();
+        // One that waits is woken by what it waits for, such as this list; by the next sweep if by nothing else.
+        let wakes = hint.is_some() && (entry.waiting.is_none() || entry.hint.is_some());
         ctx.ledger.hint(&uid, hint);
         if wakes {
             ctx.queues.objects.wake(key.clone());
