@@ -2,7 +2,7 @@
 //!
 //! Three rules:
 //! - Groups with something waiting take turns; within a group it is first come, first served.
-//! - A group that holds a slot already gets another only if it then holds no more than [`TIMES`] times what is left
+//! - A group that holds a slot already gets another only if it then holds no more than seven times what is left
 //!   free: one group alone leaves an eighth of the slots, and the more of them hold slots, the less each may hold.
 //!   So a group that holds nothing finds a free slot, however slow the work of another is.
 //! - Who has the next turn and may not take it by that is passed over, and keeps its place.

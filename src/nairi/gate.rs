@@ -145,7 +145,7 @@ impl<W: Member> Gate<W> {
     }
 
     /// The server asked for silence, when it answered a request in the name of `holder` (none: it was about the key
-    /// itself). See [`Silence`] for whom that concerns. Never shortens one, and never lasts longer than five minutes.
+    /// itself). See `silence.rs` for whom that concerns. Never shortens one, and never lasts longer than five minutes.
     pub fn throttle(&self, holder: Option<&W>, retry_after: Duration, now: Instant) {
         let until = now + retry_after.min(MAX_RETRY_AFTER);
         let mut state = self.lock();
