@@ -25,14 +25,9 @@ use std::time::{Duration, Instant};
 
 use crate::support::*;
 use k8s_openapi::{
-    ByteString,
-    api::{core::v1::Secret, events::v1::Event},
-    apimachinery::pkg::apis::meta::v1::Condition,
+    ByteString, api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::Condition,
 };
-use kube::{
-    Api,
-    api::{ListParams, PostParams},
-};
+use kube::{Api, api::PostParams};
 use vaultsecret_operator::api::VaultSecret;
 
 /// How soon a cure that a watch brings has to take effect: a second or two, and a busy machine gets a few more. All
@@ -122,20 +117,7 @@ async fn connection_says(world: &World, trouble: &Trouble) {
 
 /// Type, reason and note of every event about an object of that name in the world's namespace, the oldest first.
 async fn events(world: &World, name: &str) -> Vec<String> {
-    let api: Api<Event> = Api::namespaced(world.client.clone(), &world.namespace);
-    let events = api.list(&ListParams::default()).await.expect("events");
-    let mut events = events.items;
-    events.retain(|event| {
-        let regarding = event.regarding.as_ref();
-        regarding.and_then(|object| object.name.as_deref()) == Some(name)
-    });
-    events.sort_by(|a, b| a.event_time.cmp(&b.event_time));
-    let line = |event: Event| {
-        let [type_, reason, note] =
-            [event.type_, event.reason, event.note].map(Option::unwrap_or_default);
-        format!("{type_} {reason}: {note}")
-    };
-    events.into_iter().map(line).collect()
+    event_lines(&world.client, &world.namespace, name).await
 }
 
 /// Makes this the whole content of a Secret, which is created if it is missing.

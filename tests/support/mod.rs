@@ -26,12 +26,13 @@
 //! | `world` | one test's namespaces, vault, connection and operator |
 //! | `rights` | what the chart allows the operator, for each mode rendered once |
 //! | `objects` | creating, changing and awaiting Kubernetes objects |
+//! | `events` | what the operator said in events |
 //! | `operator` | the operator as a process: start, stop, kill, logs, metrics |
 //! | `rest` | coming to rest, and everything that was sent between two rests |
 //! | `wait` | waiting with a deadline |
 //!
 //! Tests of one process run beside each other; a world made with [`Setup::alone`] has the control plane for
-//! itself, as outages and ClusterVaultConnections (which every operator of the cluster sees) need it.
+//! itself, as outages need it, and operators that watch all namespaces.
 
 #![allow(
     dead_code,
@@ -42,6 +43,7 @@
 
 pub mod audit;
 pub mod cluster;
+pub mod events;
 pub mod objects;
 pub mod operator;
 pub mod rest;
@@ -51,6 +53,7 @@ pub mod world;
 
 pub use audit::{Audit, AuditEvent, AuditMark};
 pub use cluster::{Cluster, Outage, Output, Program};
+pub use events::event_lines;
 pub use nairi_sim::{Behaviour, Fault, NewSecret, NewVault, Options, Sim};
 pub use objects::VaultSecretBuilder;
 pub use operator::{Metrics, Operator};

@@ -372,31 +372,6 @@ impl World {
         all.extend(args);
         self.cluster.kubectl_with(&all, input).await
     }
-
-    /// Reason and note of every event about an object of that name, the oldest first.
-    pub async fn events(&self, name: &str) -> Vec<(String, String)> {
-        use k8s_openapi::api::events::v1::Event;
-        let api: Api<Event> = Api::namespaced(self.client.clone(), &self.namespace);
-        let mut events = api
-            .list(&kube::api::ListParams::default())
-            .await
-            .expect("events")
-            .items;
-        events.retain(|event| {
-            let regarding = event.regarding.as_ref();
-            regarding.and_then(|object| object.name.as_deref()) == Some(name)
-        });
-        events.sort_by(|a, b| a.event_time.cmp(&b.event_time));
-        events
-            .into_iter()
-            .map(|event| {
-                (
-                    event.reason.unwrap_or_default(),
-                    event.note.unwrap_or_default(),
-                )
-            })
-            .collect()
-    }
 }
 
 /// Changes an object by a merge patch.

@@ -18,10 +18,7 @@ mod paths;
 
 use std::time::{Duration, Instant};
 
-use k8s_openapi::api::{
-    core::v1::{Namespace, Secret},
-    events::v1::Event,
-};
+use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::{
     Api,
     api::{DeleteParams, ListParams, PostParams},
@@ -99,23 +96,7 @@ impl<'a> Tenant<'a> {
 
     /// Type, reason and note of every event about an object of that name, the oldest first.
     async fn events(&self, name: &str) -> Vec<String> {
-        let api: Api<Event> = Api::namespaced(self.world.client.clone(), self.namespace);
-        let mut events = api
-            .list(&ListParams::default())
-            .await
-            .expect("events")
-            .items;
-        events.retain(|event| {
-            let regarding = event.regarding.as_ref();
-            regarding.and_then(|object| object.name.as_deref()) == Some(name)
-        });
-        events.sort_by(|a, b| a.event_time.cmp(&b.event_time));
-        let line = |event: Event| {
-            let [type_, reason, note] =
-                [event.type_, event.reason, event.note].map(Option::unwrap_or_default);
-            format!("{type_} {reason}: {note}")
-        };
-        events.into_iter().map(line).collect()
+        event_lines(&self.world.client, self.namespace, name).await
     }
 
     /// A VaultSecret in the making with the world's connection.
