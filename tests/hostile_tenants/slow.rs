@@ -106,6 +106,11 @@ async fn answers_to_one_tenant_close_the_gate_for_no_other_over_and_over() {
     mallory.set_secret("source", "key", "third").await;
     first.wait_fired(1, SOON).await.expect("it is told");
     let told = Instant::now();
+    eventually("the answer has arrived", SOON, || async {
+        let closed = world.operator.metrics().await;
+        (closed.sample("vaultsecret_gates_closed") >= 1.0).then_some(())
+    })
+    .await;
     rotation.once().await;
     let waited = told.elapsed();
     assert!(
