@@ -32,8 +32,8 @@ demo: ## Watch the operator at work on this machine, in one terminal; KEEP=1 lea
 	cargo run --quiet --locked --example demo -- $(if $(filter-out 0,$(KEEP)),--keep)
 
 test: ## Run all tests; most of them against a real API server
-	@printf '\n== the control plane: built once, 5 to 15 minutes, then cached\n'
-	$(CLUSTER) build --helm
+	@printf '\n== the control plane: built once, 7 to 18 minutes, then cached\n'
+	$(CLUSTER) build --helm --helm3
 	@printf '\n== tests of the control plane\n'
 	go test -C tests/cluster -count=1 -timeout=20m .
 	@printf '\n== tests of the operator\n'
@@ -83,8 +83,8 @@ crds: ## Generate crds/ and the chart's copies from the Rust types
 	cargo run --quiet --locked -- crds --output-dir crds
 	cargo run --quiet --locked -- crds --output-dir $(CHART)/files/crds
 
-cluster: ## Build the control plane and helm into the user's cache folder
-	$(CLUSTER) build --helm
+cluster: ## Build the control plane and helm, of two major versions, into the user's cache folder
+	$(CLUSTER) build --helm --helm3
 
 clean: ## Remove what cargo built; the control plane stays in the user's cache folder
 	cargo clean

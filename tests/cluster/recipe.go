@@ -15,7 +15,7 @@ import (
 const (
 	kubernetesVersion = "v1.37.2"
 	helmVersion       = "v4.3.1"
-	helmPackage       = "helm.sh/helm/v4/cmd/helm"
+	helm3Version      = "v3.22.0"
 )
 
 // The module that the programs are built from travels inside this program, so
@@ -57,14 +57,14 @@ func controlPlanePrograms() []program {
 	}
 }
 
-func helmProgram() program {
+// helmProgram is helm of that version, such as v4.3.1.
+func helmProgram(version string) program {
+	major, _, _ := strings.Cut(version, ".")
+	module := "helm.sh/helm/" + major
 	return program{
-		name: "helm",
-		ldflags: []string{
-			"-s", "-w",
-			"-X helm.sh/helm/v4/internal/version.version=" + helmVersion,
-		},
-		source:  helmPackage + "@" + helmVersion,
+		name:    "helm",
+		ldflags: []string{"-s", "-w", "-X " + module + "/internal/version.version=" + version},
+		source:  module + "/cmd/helm@" + version,
 		usually: "2 to 3 minutes",
 	}
 }

@@ -52,7 +52,7 @@ pub mod wait;
 pub mod world;
 
 pub use audit::{Audit, AuditEvent, AuditMark};
-pub use cluster::{Cluster, Outage, Output, Program};
+pub use cluster::{Cluster, Helm, Outage, Output, Program};
 pub use events::event_lines;
 pub use nairi_sim::{Behaviour, Fault, NewSecret, NewVault, Options, Sim};
 pub use objects::VaultSecretBuilder;
