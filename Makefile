@@ -17,7 +17,7 @@ FUZZ := $(TOOLS)/cargo-fuzz@0.13.2/bin/cargo-fuzz
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= $(notdir $(wildcard fuzz/corpus/*))
 
-.PHONY: help demo test lint deny advisories fuzz crds cluster clean
+.PHONY: help demo test lint deny advisories fuzz crds bless cluster clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,8 +52,7 @@ lint: ## Check formatting, lints, documentation, chart and dependencies
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
 	@printf '\n== chart\n'
 	@helm=$$($(CLUSTER) build --helm | sed -n 's/.*"helm":"\([^"]*\)".*/\1/p'); \
-	for mode in '' ',watchNamespaces={payments},admissionPolicy.enabled=true'; do \
-		"$$helm" lint --strict $(CHART) --set "image.repository=registry.example.com/vaultsecret-operator$$mode"; done
+	for values in $(CHART)/ci/*-values.yaml; do "$$helm" lint --strict --quiet $(CHART) --values "$$values"; done
 
 deny: $(DENY) ## Check the dependencies: licences, duplicates, one TLS provider, sources
 	@printf '\n== licences, duplicates and sources of the dependencies\n'
@@ -82,6 +81,9 @@ $(DENY) $(FUZZ): $(TOOLS)/%:
 crds: ## Generate crds/ and the chart's copies from the Rust types
 	cargo run --quiet --locked -- crds --output-dir crds
 	cargo run --quiet --locked -- crds --output-dir $(CHART)/files/crds
+
+bless: ## Write the golden renderings of the chart and its README's table of values anew: look at the difference
+	BLESS=1 cargo test --quiet --locked --test operator -- chart::golden chart::values
 
 cluster: ## Build the control plane and helm, of two major versions, into the user's cache folder
 	$(CLUSTER) build --helm --helm3
