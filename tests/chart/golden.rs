@@ -57,10 +57,21 @@ async fn files_are_passed_on_to_the_letter() {
             text.contains("{{"),
             "{file} has no template to be left alone"
         );
-        let mut indented = String::new();
-        for line in text.trim().lines() {
-            indented += &format!("\n{}{line}", " ".repeat(indent));
-        }
+        let indent = format!("\n{}", " ".repeat(indent));
+        let lines: Vec<_> = text.trim().lines().collect();
+        let indented = format!("{indent}{}", lines.join(&indent));
         assert!(rendered.contains(&indented), "{file}");
+    }
+}
+
+#[tokio::test]
+async fn lint_finds_nothing() {
+    let cluster = Cluster::shared().await;
+    for set in SETS {
+        let values = values_of(set);
+        let lint = ["lint", "--strict", "--quiet", CHART, "--values", &values];
+        for helm in Helm::ALL {
+            assert_eq!(cluster.helm_of(helm, &lint).await.ok().trim(), "", "{set}");
+        }
     }
 }

@@ -59,7 +59,7 @@ async fn lives(world: &World, helm: Helm) {
         .helm(helm, "upgrade", &[CHART, "-f", &many, "--set", set])
         .await;
     assert!(
-        notes.contains("Prometheus scrapes them by a PodMonitor."),
+        notes.contains("Prometheus scrapes them by a PodMonitor; if it asks"),
         "{notes}"
     );
     let upgraded = release.spec("deployment").await;

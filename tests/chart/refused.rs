@@ -168,6 +168,10 @@ const TOGETHER: &[(&str, &str)] = &[
         "extraArgs={--leader-elect=false},replicas=1",
         "that takes replicas: 1 and strategy: {type: Recreate}",
     ),
+    (
+        r#"extraEnv=[{"name": "VAULTSECRET_LEADER_ELECT", "value": "false"}]"#,
+        "that takes replicas: 1 and strategy: {type: Recreate}",
+    ),
     // There is no image that could be taken.
     (
         "image.repository=",
@@ -215,6 +219,8 @@ async fn these_are_fine() {
         "apiUrl=http://localhost:8080",
         "apiUrl=http://[::1]:8080",
         "extraArgs={--leader-elect=true}",
+        // The value of a flag, as an element of its own.
+        "extraArgs={--some-flag,namespace}",
         "global.imageRegistry=x,enabled=true",
         "podDisruptionBudget.minAvailable=0",
         "commonLabels.app\\.kubernetes\\.io/name=x,podLabels.app\\.kubernetes\\.io/instance=x",

@@ -93,16 +93,19 @@ fn the_schema_says_of_each_what_its_comment_says() {
 
 #[test]
 fn the_readme_has_a_row_for_each() {
-    let mut table = "| value | default | |\n|---|---|---|\n".to_owned();
-    for Entry {
-        path,
-        default,
-        comment,
-    } in entries()
-    {
+    let rows = entries().into_iter().map(|entry| {
+        let Entry {
+            path,
+            default,
+            comment,
+        } = entry;
         let default = default.map_or(String::new(), |default| format!("`{default}`"));
-        table += &format!("| `{path}` | {default} | {comment} |\n");
-    }
+        format!("| `{path}` | {default} | {comment} |\n")
+    });
+    let table = format!(
+        "| value | default | |\n|---|---|---|\n{}",
+        rows.collect::<String>()
+    );
     let path = Path::new(CHART).join("README.md");
     let readme = fs::read_to_string(&path).expect("a file");
     let (begin, end) = ("<!-- values: `make bless` -->\n", "<!-- end of values -->");
