@@ -161,6 +161,7 @@ fn every_link_leads_somewhere() {
         "CONTRIBUTING.md",
         "CHANGELOG.md",
         "SECURITY.md",
+        "charts/vaultsecret-operator/README.md",
         "docs/architecture.md",
         "docs/lifecycle.md",
         "docs/security.md",
