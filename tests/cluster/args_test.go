@@ -17,6 +17,7 @@ func TestParse(t *testing.T) {
 			[]string{"start", "--no-controller-manager", "--until-signal", "--helm", "--dir", "d", "--audit-log=a"},
 			startArgs{helm: true, dir: "d", auditLog: "a", untilSignal: true},
 		},
+		{[]string{"prometheus"}, prometheusArgs{}},
 		{[]string{"--help"}, nil},
 		{[]string{"start", "--help"}, nil},
 	} {
@@ -25,7 +26,7 @@ func TestParse(t *testing.T) {
 		}
 	}
 	for _, args := range [][]string{
-		{}, {"stop"}, {"build", "--dir", "d"}, {"build", "helm"}, {"start", "--dir"}, {"start", "--wat"},
+		{}, {"stop"}, {"build", "--dir", "d"}, {"build", "helm"}, {"prometheus", "--helm"}, {"start", "--dir"}, {"start", "--wat"},
 	} {
 		if got, err := parse(args); !errors.Is(err, errUsage) {
 			t.Errorf("parse(%q) = %+v, %v; want a usage error", args, got, err)

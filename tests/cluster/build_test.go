@@ -148,7 +148,8 @@ func TestGoOutputCountsModules(t *testing.T) {
 
 func TestStampsTellRecipesApart(t *testing.T) {
 	seen := map[string]string{}
-	for _, p := range append(controlPlanePrograms(), helmProgram()) {
+	all := append(controlPlanePrograms(), helmProgram())
+	for _, p := range append(all, prometheusPrograms()...) {
 		stamp, err := p.stamp()
 		if err != nil {
 			t.Fatal(err)
