@@ -5,8 +5,10 @@ pub mod live;
 
 use std::{hash::Hash, time::Duration};
 
+pub use self::labels::Outcome;
+
 use self::labels::{
-    Action, ActionLabel, FieldLabel, MethodLabel, Outcome, RequestLabels, ResultLabel,
+    Action, ActionLabel, FieldLabel, MethodLabel, RequestLabels, ResultLabel, VersionLabel,
 };
 use crate::{
     nairi::Method,
@@ -19,7 +21,6 @@ use prometheus_client::{
         family::Family,
         gauge::Gauge,
         histogram::{Histogram, exponential_buckets},
-        info::Info,
     },
     registry::Registry,
 };
@@ -124,8 +125,12 @@ impl Metrics {
             released,
         );
         registry.register("leader", "Whether this replica acts: 1, or 0", leader);
-        let build = vec![("version", env!("CARGO_PKG_VERSION"))];
-        registry.register("build", "The running version", Info::new(build));
+        // A gauge, as it is everywhere: the type `info` is unknown to who reads the older text format.
+        let build = Family::<_, Gauge>::default();
+        for version in VersionLabel::all() {
+            build.get_or_create(&version).set(1);
+        }
+        registry.register("build_info", "The running version", build);
         (metrics, registry)
     }
 

@@ -32,6 +32,7 @@ mod list;
 mod model;
 mod scrub;
 mod silence;
+mod span;
 mod transport;
 
 pub use body::{NewSecret, SecretPatch};

@@ -11,17 +11,18 @@ use crate::{
 
 /// An enum of the values of one label: `ALL`, `as_str`.
 macro_rules! values {
-    ($(#[$meta:meta])* $name:ident { $($(#[$value_meta:meta])* $value:ident = $text:literal),+ $(,)? }) => {
+    ($(#[$meta:meta])* $vis:vis $name:ident { $($(#[$value_meta:meta])* $value:ident = $text:literal),+ $(,)? }) => {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(super) enum $name { $($(#[$value_meta])* $value),+ }
+        $vis enum $name { $($(#[$value_meta])* $value),+ }
 
         impl $name {
             /// All of them.
-            pub(super) const ALL: &'static [Self] = &[$(Self::$value),+];
+            $vis const ALL: &'static [Self] = &[$(Self::$value),+];
 
             /// The value as it stands in the label.
-            pub(super) const fn as_str(self) -> &'static str {
+            #[must_use]
+            $vis const fn as_str(self) -> &'static str {
                 match self { $(Self::$value => $text),+ }
             }
         }
@@ -29,8 +30,8 @@ macro_rules! values {
 }
 
 values! {
-    /// How a pass over an object ended.
-    Outcome {
+    /// How a pass over an object ended, for metrics and traces.
+    pub Outcome {
         /// The vault holds what is declared.
         Synced = "synced",
         /// It goes on by itself.
@@ -77,7 +78,7 @@ impl From<&Verdict> for Outcome {
 
 values! {
     /// What came of a change by somebody else.
-    Action {
+    pub(super) Action {
         /// It was put right.
         Corrected = "corrected",
         /// It was left in place, and told.
@@ -195,5 +196,18 @@ impl From<Reason> for ReadyLabels {
             ready: reason.status().as_str(),
             reason: reason.as_str(),
         }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct VersionLabel {
+    version: &'static str,
+}
+
+impl VersionLabel {
+    /// The one there is.
+    pub(super) fn all() -> impl Iterator<Item = Self> {
+        let version = env!("CARGO_PKG_VERSION");
+        std::iter::once(Self { version })
     }
 }
