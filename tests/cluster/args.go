@@ -18,6 +18,10 @@ const usage = `A real Kubernetes control plane for tests, demos and people.
       JSON, and stops it at the end of standard input or at SIGINT, SIGTERM or
       SIGHUP.
 
+  cluster prometheus
+      Builds Prometheus and promtool, if they are missing in the cache, and
+      prints where they are, as one line of JSON.
+
   --helm                   also builds helm
   --helm3                  also builds helm of the major version before
   --dir DIR                keeps the cluster's files in DIR, and leaves the logs
@@ -47,7 +51,9 @@ type startArgs struct {
 	untilSignal       bool
 }
 
-// parse returns a buildArgs, a startArgs, or nil if help was asked for.
+type prometheusArgs struct{}
+
+// parse returns a buildArgs, a startArgs, a prometheusArgs, or nil if help was asked for.
 func parse(args []string) (any, error) {
 	if len(args) == 0 {
 		return nil, fmt.Errorf("no command: %w", errUsage)
@@ -69,6 +75,10 @@ func parse(args []string) (any, error) {
 		parsed = func() any {
 			return startArgs{*helm, *helm3, *dir, *auditLog, !*without, *untilSignal}
 		}
+	case "prometheus":
+		flags = flag.NewFlagSet(command, flag.ContinueOnError) // none of those above
+		flags.SetOutput(io.Discard)
+		parsed = func() any { return prometheusArgs{} }
 	case "help", "-h", "-help", "--help":
 		return nil, nil
 	default:

@@ -18,6 +18,7 @@ func TestParse(t *testing.T) {
 			[]string{"start", "--no-controller-manager", "--until-signal", "--helm", "--helm3", "--dir", "d", "--audit-log=a"},
 			startArgs{helm: true, helm3: true, dir: "d", auditLog: "a", untilSignal: true},
 		},
+		{[]string{"prometheus"}, prometheusArgs{}},
 		{[]string{"--help"}, nil},
 		{[]string{"start", "--help"}, nil},
 	} {
@@ -26,7 +27,7 @@ func TestParse(t *testing.T) {
 		}
 	}
 	for _, args := range [][]string{
-		{}, {"stop"}, {"build", "--dir", "d"}, {"build", "helm"}, {"start", "--dir"}, {"start", "--wat"},
+		{}, {"stop"}, {"build", "--dir", "d"}, {"build", "helm"}, {"prometheus", "--helm"}, {"start", "--dir"}, {"start", "--wat"},
 	} {
 		if got, err := parse(args); !errors.Is(err, errUsage) {
 			t.Errorf("parse(%q) = %+v, %v; want a usage error", args, got, err)

@@ -133,7 +133,7 @@ func compileWithGo(ctx context.Context, p program, work, out string) error {
 			return err
 		}
 	}
-	flags := []string{"-trimpath", "-buildvcs=false", "-ldflags", strings.Join(p.ldflags, " ")}
+	flags := []string{"-trimpath", "-buildvcs=false", "-ldflags", strings.Join(p.ldflags, " "), "-tags", p.tags}
 	var args []string
 	if p.embedded() {
 		if err := unpackModule(source); err != nil {

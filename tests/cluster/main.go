@@ -31,6 +31,8 @@ func run(args []string) int {
 		err = build(ctx, args)
 	case startArgs:
 		err = start(ctx, args)
+	case prometheusArgs:
+		err = buildPrometheus(ctx)
 	default:
 		_, err = io.WriteString(os.Stdout, usage)
 	}

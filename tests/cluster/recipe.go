@@ -31,6 +31,7 @@ var module embed.FS
 type program struct {
 	name    string
 	ldflags []string
+	tags    string // build tags, with commas
 	// source is the package to build: a folder of the embedded module, or a
 	// package of another module with its version.
 	source string
@@ -52,11 +53,14 @@ func controlPlanePrograms() []program {
 		gitVersion + "gitMajor=" + major,
 		gitVersion + "gitMinor=" + minor,
 	}
+	of := func(name, usually string) program {
+		return program{name: name, ldflags: ldflags, source: "./cmd/" + name, usually: usually}
+	}
 	return []program{
-		{"etcd", ldflags, "./cmd/etcd", "half a minute"},
-		{"kube-apiserver", ldflags, "./cmd/kube-apiserver", "5 to 7 minutes"},
-		{"kube-controller-manager", ldflags, "./cmd/kube-controller-manager", "2 to 3 minutes"},
-		{"kubectl", ldflags, "./cmd/kubectl", "1 minute"},
+		of("etcd", "half a minute"),
+		of("kube-apiserver", "5 to 7 minutes"),
+		of("kube-controller-manager", "2 to 3 minutes"),
+		of("kubectl", "1 minute"),
 	}
 }
 
@@ -84,6 +88,9 @@ func helmProgram(version string) program {
 func (p program) stamp() (string, error) {
 	hash := sha256.New()
 	fmt.Fprintf(hash, "%s\n%s\n%s/%s\n", p.source, strings.Join(p.ldflags, " "), runtime.GOOS, runtime.GOARCH)
+	if p.tags != "" {
+		fmt.Fprintf(hash, "%s\n", p.tags)
+	}
 	if p.embedded() {
 		for _, root := range []string{"go.mod", "go.sum", filepath.ToSlash(filepath.Clean(p.source))} {
 			err := fs.WalkDir(module, root, func(path string, entry fs.DirEntry, err error) error {
