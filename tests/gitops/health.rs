@@ -176,7 +176,7 @@ async fn break_them(world: &World) {
 
     let fails = |status, id: &String| world.sim.fault(Fault::status(status).secret(id));
     for (name, status) in [("api-unavailable", 500), ("rejected", 422)] {
-        let id = declare(world, name, |it| it.suspended()).await;
+        let id = declare(world, name, VaultSecretBuilder::suspended).await;
         fails(status, &id);
         world.edit_spec(name, json!({"suspend": false})).await;
     }
@@ -203,7 +203,7 @@ async fn break_them(world: &World) {
     declare(world, "remote-not-found", |it| it.env_key("NOBODY")).await;
     declare(world, "env-key-mismatch", |it| it.secret_id(&other)).await;
     declare(world, "ambiguous-env-key", |it| it.env_key("TWICE")).await;
-    declare(world, "suspended", |it| it.suspended()).await;
+    declare(world, "suspended", VaultSecretBuilder::suspended).await;
 }
 
 /// In sync, and then not any more.
@@ -213,7 +213,7 @@ async fn spoil_them(world: &World) {
     objects::older(&owner).await;
     declare(world, "conflict", |it| it.env_key("SYNCED")).await;
 
-    let id = declare(world, "drift-detected", |it| it.report_drift()).await;
+    let id = declare(world, "drift-detected", VaultSecretBuilder::report_drift).await;
     world.synced("drift-detected").await;
     let theirs = world.sim.outsider().set_value(&id, "theirs");
     theirs.expect("it exists");
