@@ -35,3 +35,5 @@ mod sweep;
 mod sync;
 mod templates;
 mod tenancy;
+#[cfg(feature = "otel")]
+mod traces;
