@@ -44,19 +44,22 @@ test: ## Run all tests; most of them against a real API server
 	$(CLUSTER) build --helm --helm3
 	@printf '\n== tests of the control plane\n'
 	go test -C tests/cluster -count=1 -timeout=20m .
+	@printf '\n== what GitOps tools say of statuses: built once in a minute, then cached\n'
+	go build -C tests/gitops -o /dev/null .
 	@printf '\n== tests of the operator\n'
 	RUST_TEST_THREADS=$(TEST_THREADS) cargo test --workspace --all-features --locked
 
 lint: ## Check formatting, lints, documentation, chart and dependencies
 	@printf '\n== formatting\n'
 	cargo fmt --all --check
-	@unformatted=$$(gofmt -l tests/cluster); \
+	@unformatted=$$(gofmt -l tests/cluster tests/gitops); \
 	if [ -n "$$unformatted" ]; then printf 'not formatted, run gofmt -w:\n%s\n' "$$unformatted" >&2; exit 1; fi
 	@$(MAKE) --no-print-directory deny
 	@printf '\n== lints\n'
 	cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
 	cargo clippy --workspace --locked -- -D warnings
 	go vet -C tests/cluster .
+	go vet -C tests/gitops ./...
 	@printf '\n== documentation\n'
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --all-features --no-deps --locked
 	@$(MAKE) --no-print-directory $(ACTIONLINT)
