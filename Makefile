@@ -79,9 +79,10 @@ $(DENY) $(FUZZ): $(TOOLS)/%:
 	@printf '\n== %s: built once, in 1 to 3 minutes on two cores, then cached\n' '$(firstword $(subst /, ,$*))'
 	cargo install --quiet --locked --root '$(TOOLS)/$(firstword $(subst /, ,$*))' '$(firstword $(subst /, ,$*))'
 
-crds: ## Generate crds/ and the chart's copies from the Rust types
+crds: ## Generate crds/, the chart's copies and docs/api-reference.md from the Rust types
 	cargo run --quiet --locked -- crds --output-dir crds
 	cargo run --quiet --locked -- crds --output-dir $(CHART)/files/crds
+	cargo run --quiet --locked --example reference
 
 cluster: ## Build the control plane and helm into the user's cache folder
 	$(CLUSTER) build --helm
