@@ -37,7 +37,7 @@ test: ## Run all tests; most of them against a real API server
 	@printf '\n== tests of the control plane\n'
 	go test -C tests/cluster -count=1 -timeout=20m .
 	@printf '\n== tests of the operator\n'
-	RUST_TEST_THREADS=$(TEST_THREADS) cargo test --workspace --locked
+	RUST_TEST_THREADS=$(TEST_THREADS) cargo test --workspace --all-features --locked
 
 lint: ## Check formatting, lints, documentation, chart and dependencies
 	@printf '\n== formatting\n'
@@ -46,10 +46,11 @@ lint: ## Check formatting, lints, documentation, chart and dependencies
 	if [ -n "$$unformatted" ]; then printf 'not formatted, run gofmt -w:\n%s\n' "$$unformatted" >&2; exit 1; fi
 	@$(MAKE) --no-print-directory deny
 	@printf '\n== lints\n'
-	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
+	cargo clippy --workspace --locked -- -D warnings
 	go vet -C tests/cluster .
 	@printf '\n== documentation\n'
-	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --all-features --no-deps --locked
 	@printf '\n== chart\n'
 	@helm=$$($(CLUSTER) build --helm | sed -n 's/.*"helm":"\([^"]*\)".*/\1/p'); \
 	for mode in '' ',watchNamespaces={payments},admissionPolicy.enabled=true'; do \

@@ -5,7 +5,6 @@ pub mod live;
 use std::time::Duration;
 
 use crate::{
-    api::{Class, Reason},
     nairi::Method,
     reconcile::{fields::Fields, verdict::Verdict},
 };
@@ -137,20 +136,7 @@ impl Metrics {
 
     /// A reconcile ended.
     pub fn reconciled(&self, verdict: &Verdict, took: Duration) {
-        let result = match verdict {
-            Verdict::Synced(_) => "synced",
-            Verdict::Drifted { .. } => "drifted",
-            Verdict::Blocked { refusal, .. } if refusal.reason == Reason::DryRun => "dry_run",
-            Verdict::Blocked { refusal, .. } => match refusal.reason.class() {
-                Class::Retried => "retried",
-                Class::Waits | Class::Synced | Class::Unknown => "blocked",
-            },
-            Verdict::Suspended => "suspended",
-            Verdict::Waiting => "waiting",
-            Verdict::Unchecked(_) => "unchecked",
-            Verdict::Outdated => "outdated",
-            Verdict::Released => "released",
-        };
+        let result = verdict.label();
         self.reconciles.get_or_create(&ResultLabel { result }).inc();
         self.reconcile_duration.observe(took.as_secs_f64());
     }

@@ -31,6 +31,7 @@ mod list;
 mod model;
 mod scrub;
 mod silence;
+mod span;
 mod transport;
 
 pub use body::{NewSecret, SecretPatch};

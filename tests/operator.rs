@@ -34,3 +34,5 @@ mod sweep;
 mod sync;
 mod templates;
 mod tenancy;
+#[cfg(feature = "otel")]
+mod traces;

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use reqwest::Response;
 use tokio::time::{Instant, timeout_at};
+use tracing::Span;
 
 use super::client::{Client, Method};
 use super::error::{Class, Error, class_of, documented_error, may_be_applied, retry_after};
@@ -15,6 +16,7 @@ use super::failure::describe;
 use super::key::ApiKey;
 use super::list::MAX_ELEMENT;
 use super::scrub::scrub;
+use super::span;
 use crate::deadline;
 
 /// The size of the body of one object at most.
@@ -38,6 +40,7 @@ pub(super) struct Call<'a> {
     deadline: Instant,
     status: Option<StatusCode>,
     code: Option<&'static str>,
+    span: Span,
 }
 
 impl<'a> Call<'a> {
@@ -52,6 +55,7 @@ impl<'a> Call<'a> {
             deadline: client.deadline(),
             status: None,
             code: Some("cancelled"),
+            span: Span::none(),
         }
     }
 
@@ -99,6 +103,7 @@ impl<'a> Call<'a> {
                 format!("nothing was sent: {invalid}"),
             )
         })?;
+        self.span = span::begin(self.method, &self.client.host, path);
         let json = HeaderValue::from_static("application/json");
         let mut request = http
             .request(method, url)
@@ -253,6 +258,7 @@ impl<'a> Call<'a> {
 impl Drop for Call<'_> {
     fn drop(&mut self) {
         if let Some(code) = self.code {
+            span::end(&self.span, self.method, self.status, code);
             (self.client.observer)(self.method, code, self.started.elapsed());
         }
     }
