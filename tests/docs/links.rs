@@ -65,6 +65,8 @@ fn every_link_leads_somewhere() {
     let mut broken = Vec::new();
     for file in all {
         let prose = prose(&fs::read_to_string(&file).expect("text"));
+        let code = prose.matches('`').count();
+        assert_eq!(code % 2, 0, "{}: code without an end", file.display());
         // A pattern may look like a link, but not outside of code.
         let content: String = prose.split('`').step_by(2).collect();
         for link in content.split("](").skip(1) {
