@@ -10,6 +10,7 @@ mod admission;
 mod bad_input;
 mod binary;
 mod canary;
+mod chart;
 mod claims;
 mod comes_back;
 mod connection_health;

@@ -9,16 +9,17 @@ import (
 
 const usage = `A real Kubernetes control plane for tests, demos and people.
 
-  cluster build [--helm]
+  cluster build [--helm] [--helm3]
       Builds what is missing in the cache and prints where it is, as one line
       of JSON.
-  cluster start [--helm] [--dir DIR] [--audit-log FILE]
+  cluster start [--helm] [--helm3] [--dir DIR] [--audit-log FILE]
                 [--no-controller-manager] [--until-signal]
       Starts a control plane, prints its kubeconfig and more as one line of
       JSON, and stops it at the end of standard input or at SIGINT, SIGTERM or
       SIGHUP.
 
   --helm                   also builds helm
+  --helm3                  also builds helm of the major version before
   --dir DIR                keeps the cluster's files in DIR, and leaves the logs
                            there; it must be empty, missing or from an earlier
                            cluster
@@ -36,10 +37,10 @@ USE_EXISTING_CLUSTER=true    starts nothing, describes the current kubeconfig
 // errUsage: the command line can't be understood; the usage is the answer.
 var errUsage = errors.New("see `cluster --help`")
 
-type buildArgs struct{ helm bool }
+type buildArgs struct{ helm, helm3 bool }
 
 type startArgs struct {
-	helm              bool
+	helm, helm3       bool
 	dir               string
 	auditLog          string
 	controllerManager bool
@@ -55,17 +56,18 @@ func parse(args []string) (any, error) {
 	flags := flag.NewFlagSet(command, flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	helm := flags.Bool("helm", false, "")
+	helm3 := flags.Bool("helm3", false, "")
 	var parsed func() any
 	switch command {
 	case "build":
-		parsed = func() any { return buildArgs{helm: *helm} }
+		parsed = func() any { return buildArgs{*helm, *helm3} }
 	case "start":
 		dir := flags.String("dir", "", "")
 		auditLog := flags.String("audit-log", "", "")
 		without := flags.Bool("no-controller-manager", false, "")
 		untilSignal := flags.Bool("until-signal", false, "")
 		parsed = func() any {
-			return startArgs{*helm, *dir, *auditLog, !*without, *untilSignal}
+			return startArgs{*helm, *helm3, *dir, *auditLog, !*without, *untilSignal}
 		}
 	case "help", "-h", "-help", "--help":
 		return nil, nil

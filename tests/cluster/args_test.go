@@ -12,10 +12,11 @@ func TestParse(t *testing.T) {
 	}{
 		{[]string{"build"}, buildArgs{}},
 		{[]string{"build", "--helm"}, buildArgs{helm: true}},
+		{[]string{"build", "--helm3"}, buildArgs{helm3: true}},
 		{[]string{"start"}, startArgs{controllerManager: true}},
 		{
-			[]string{"start", "--no-controller-manager", "--until-signal", "--helm", "--dir", "d", "--audit-log=a"},
-			startArgs{helm: true, dir: "d", auditLog: "a", untilSignal: true},
+			[]string{"start", "--no-controller-manager", "--until-signal", "--helm", "--helm3", "--dir", "d", "--audit-log=a"},
+			startArgs{helm: true, helm3: true, dir: "d", auditLog: "a", untilSignal: true},
 		},
 		{[]string{"--help"}, nil},
 		{[]string{"start", "--help"}, nil},

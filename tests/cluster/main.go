@@ -63,7 +63,7 @@ func untilSignal() (context.Context, func()) {
 }
 
 func build(ctx context.Context, args buildArgs) error {
-	programs, err := findAssets(ctx, want{servers: true, controllerManager: true, helm: args.helm})
+	programs, err := findAssets(ctx, want{servers: true, controllerManager: true, helm: args.helm, helm3: args.helm3})
 	if err != nil {
 		return err
 	}
@@ -71,7 +71,8 @@ func build(ctx context.Context, args buildArgs) error {
 		Assets  string  `json:"assets"`
 		Kubectl string  `json:"kubectl"`
 		Helm    *string `json:"helm"`
-	}{programs.folder, programs.kubectl, programs.helm})
+		Helm3   *string `json:"helm3"`
+	}{programs.folder, programs.kubectl, programs.helm, programs.helm3})
 }
 
 func printLine(value any) error {

@@ -15,7 +15,10 @@ import (
 const (
 	kubernetesVersion = "v1.37.2"
 	helmVersion       = "v4.3.1"
-	helmPackage       = "helm.sh/helm/v4/cmd/helm"
+	helm3Version      = "v3.22.0"
+	// helm3Kubernetes is the minor version of the client-go that helm 3 has in
+	// its go.mod. Its makefile sets it; helm 4 finds it by itself.
+	helm3Kubernetes = "37"
 )
 
 // The module that the programs are built from travels inside this program, so
@@ -57,14 +60,21 @@ func controlPlanePrograms() []program {
 	}
 }
 
-func helmProgram() program {
+// helmProgram is helm of that version, such as v4.3.1.
+func helmProgram(version string) program {
+	major, _, _ := strings.Cut(version, ".")
+	module := "helm.sh/helm/" + major
+	ldflags := []string{"-s", "-w", "-X " + module + "/internal/version.version=" + version}
+	if major == "v3" {
+		for _, where := range []string{"chartutil", "lint/rules"} {
+			version := "-X " + module + "/pkg/" + where + ".k8sVersion"
+			ldflags = append(ldflags, version+"Major=1", version+"Minor="+helm3Kubernetes)
+		}
+	}
 	return program{
-		name: "helm",
-		ldflags: []string{
-			"-s", "-w",
-			"-X helm.sh/helm/v4/internal/version.version=" + helmVersion,
-		},
-		source:  helmPackage + "@" + helmVersion,
+		name:    "helm",
+		ldflags: ldflags,
+		source:  module + "/cmd/helm@" + version,
 		usually: "2 to 3 minutes",
 	}
 }
