@@ -148,9 +148,10 @@ $(DENY) $(FUZZ) $(CYCLONEDX): $(TOOLS)/%:
 	@printf '\n== %s: built once, in 1 to 3 minutes on two cores, then cached\n' '$(firstword $(subst /, ,$*))'
 	cargo install --quiet --locked --root '$(TOOLS)/$(firstword $(subst /, ,$*))' '$(firstword $(subst /, ,$*))'
 
-crds: ## Generate crds/ and the chart's copies from the Rust types
+crds: ## Generate crds/, the chart's copies and docs/api-reference.md from the Rust types
 	cargo run --quiet --locked -- crds --output-dir crds
 	cargo run --quiet --locked -- crds --output-dir $(CHART)/files/crds
+	cargo run --quiet --locked --example reference
 
 bless: ## Write the golden renderings of the chart and its README's table of values anew: look at the difference
 	BLESS=1 cargo test --quiet --locked --test operator -- chart::golden chart::values
