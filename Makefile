@@ -14,13 +14,21 @@ TEST_THREADS ?= 6
 TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/vaultsecret-operator-tools
 DENY := $(TOOLS)/cargo-deny@0.20.2/bin/cargo-deny
 FUZZ := $(TOOLS)/cargo-fuzz@0.13.2/bin/cargo-fuzz
+CYCLONEDX := $(TOOLS)/cargo-cyclonedx@0.5.9/bin/cargo-cyclonedx
+ACTIONLINT := $(TOOLS)/actionlint@v1.7.12/actionlint
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= $(notdir $(wildcard fuzz/corpus/*))
 
-.PHONY: help demo test lint deny advisories fuzz crds bless cluster clean
+# Where the files of a release go, the namespace that install.yaml is for, and the image in it: `REPOSITORY:TAG` or
+# `REPOSITORY@sha256:…`.
+DIST := target/dist
+NAMESPACE ?= vaultsecret-system
+IMAGE ?=
+
+.PHONY: help demo test lint deny advisories fuzz sbom release-manifests crds bless cluster clean
 
 help: ## Say what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Watch the operator at work on this machine, in one terminal; KEEP=1 leaves it running until Enter
 	@printf '\n== the control plane: built once, 5 to 15 minutes, then cached\n'
@@ -51,6 +59,9 @@ lint: ## Check formatting, lints, documentation, chart and dependencies
 	go vet -C tests/cluster .
 	@printf '\n== documentation\n'
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --all-features --no-deps --locked
+	@$(MAKE) --no-print-directory $(ACTIONLINT)
+	@printf '\n== workflows\n'
+	$(ACTIONLINT) -shellcheck= -pyflakes=
 	@printf '\n== chart\n'
 	@helm=$$($(CLUSTER) build --helm | sed -n 's/.*"helm":"\([^"]*\)".*/\1/p'); \
 	for values in $(CHART)/ci/*-values.yaml; do "$$helm" lint --strict --quiet $(CHART) --values "$$values"; done
@@ -75,7 +86,33 @@ fuzz: $(FUZZ) ## Fuzz each target for FUZZ_SECONDS (60); what is found goes to f
 			-max_total_time=$(FUZZ_SECONDS) -timeout=30 -rss_limit_mb=1024 -print_final_stats=1 -verbosity=0; \
 	done
 
-$(DENY) $(FUZZ): $(TOOLS)/%:
+sbom: $(CYCLONEDX) ## Say what the program is made of, as CycloneDX, in target/dist
+	@mkdir -p $(DIST)
+	$(CYCLONEDX) cyclonedx --quiet --format json --no-build-deps --spec-version 1.5 --override-filename vaultsecret-operator.cdx
+	mv vaultsecret-operator.cdx.json $(DIST)/
+	@rm -f tests/nairi-sim/vaultsecret-operator.cdx.json
+
+# Nothing is published by this: it makes the files, for whoever releases the operator somewhere.
+release-manifests: ## Make install.yaml, crds.yaml, the chart's archive and their checksums in target/dist, for IMAGE
+	@[[ "$(IMAGE)" == *[:@]* ]] || { printf 'say which image: make release-manifests IMAGE=REPOSITORY:TAG, or IMAGE=REPOSITORY@sha256:…\n' >&2; exit 1; }
+	@mkdir -p $(DIST)
+	@helm=$$($(CLUSTER) build --helm | sed -n 's/.*"helm":"\([^"]*\)".*/\1/p'); \
+	image='$(IMAGE)'; \
+	case "$$image" in \
+		*@*) named="image.repository=$${image%@*},image.digest=$${image##*@}" ;; \
+		*) named="image.repository=$${image%:*},image.tag=$${image##*:}" ;; \
+	esac; \
+	{ printf 'apiVersion: v1\nkind: Namespace\nmetadata:\n  name: $(NAMESPACE)\n  labels:\n    pod-security.kubernetes.io/enforce: restricted\n'; \
+	  "$$helm" template vaultsecret-operator $(CHART) --namespace $(NAMESPACE) --set "$$named"; } > $(DIST)/install.yaml; \
+	"$$helm" package $(CHART) --destination $(DIST)
+	@for crd in crds/*.yaml; do printf -- '---\n'; cat "$$crd"; done > $(DIST)/crds.yaml
+	cd $(DIST) && rm -f SHA256SUMS && sha256sum -- * > SHA256SUMS && cat SHA256SUMS
+
+$(ACTIONLINT):
+	@printf '\n== actionlint: built once, in less than a minute, then cached\n'
+	GOBIN='$(@D)' GOFLAGS=-mod=mod go install github.com/rhysd/actionlint/cmd/actionlint@$(patsubst actionlint@%,%,$(notdir $(@D)))
+
+$(DENY) $(FUZZ) $(CYCLONEDX): $(TOOLS)/%:
 	@printf '\n== %s: built once, in 1 to 3 minutes on two cores, then cached\n' '$(firstword $(subst /, ,$*))'
 	cargo install --quiet --locked --root '$(TOOLS)/$(firstword $(subst /, ,$*))' '$(firstword $(subst /, ,$*))'
 

@@ -29,6 +29,7 @@ mod nairi_is_down;
 mod nothing_is_lost;
 mod one_patch;
 mod rbac;
+mod release;
 mod stop;
 mod suspend;
 mod sweep;
