@@ -19,7 +19,7 @@ fn command(world: &World, name: &str, text: &str) -> String {
 }
 
 /// Runs `command` in a shell that finds kubectl and helm; what it prints.
-async fn shell(world: &World, command: &str) -> String {
+pub(super) async fn shell(world: &World, command: &str) -> String {
     let tools = [
         world.cluster.kubectl_program(),
         world.cluster.helm_program(),

@@ -6,9 +6,11 @@
 //! | `main` | that nothing is missing |
 //! | `commands` | the commands of docs/lifecycle.md and docs/security.md |
 //! | `examples` | the manifests in examples/ |
+//! | `gitops` | docs/gitops.md and examples/gitops/ |
 
 mod commands;
 mod examples;
+mod gitops;
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -163,6 +165,7 @@ fn every_link_leads_somewhere() {
         "SECURITY.md",
         "charts/vaultsecret-operator/README.md",
         "docs/architecture.md",
+        "docs/gitops.md",
         "docs/lifecycle.md",
         "docs/security.md",
         "docs/threat-model.md",
