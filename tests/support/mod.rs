@@ -66,4 +66,4 @@ pub use rest::{Mark, Seen, Sent, delete, list, list_vaults, patch, post};
 pub use rights::{Spaces, Watched};
 pub use serde_json::{Value, json};
 pub use wait::{QUIET, SOON, eventually};
-pub use world::{API_KEY_SECRET, Setup, World};
+pub use world::{API_KEY_SECRET, Setup, World, undisturbed};
