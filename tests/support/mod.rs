@@ -61,7 +61,7 @@ pub use collector::{Collector, attribute};
 pub use events::event_lines;
 pub use nairi_sim::{Behaviour, Fault, NewSecret, NewVault, Options, Sim};
 pub use objects::VaultSecretBuilder;
-pub use operator::{Metrics, Operator};
+pub use operator::{Guard, Metrics, Operator};
 pub use rest::{Mark, Seen, Sent, delete, list, list_vaults, patch, post};
 pub use rights::{Spaces, Watched};
 pub use serde_json::{Value, json};
