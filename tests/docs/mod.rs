@@ -163,6 +163,7 @@ fn every_link_leads_somewhere() {
         "CONTRIBUTING.md",
         "CHANGELOG.md",
         "SECURITY.md",
+        "charts/vaultsecret-operator/README.md",
         "docs/architecture.md",
         "docs/gitops.md",
         "docs/lifecycle.md",

@@ -55,7 +55,7 @@ pub mod wait;
 pub mod world;
 
 pub use audit::{Audit, AuditEvent, AuditMark};
-pub use cluster::{Cluster, Outage, Output, Program};
+pub use cluster::{Cluster, Helm, Outage, Output, Program};
 #[cfg(feature = "otel")]
 pub use collector::{Collector, attribute};
 pub use events::event_lines;
