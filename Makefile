@@ -14,6 +14,8 @@ TEST_THREADS ?= 6
 TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/vaultsecret-operator-tools
 DENY := $(TOOLS)/cargo-deny@0.20.2/bin/cargo-deny
 FUZZ := $(TOOLS)/cargo-fuzz@0.13.2/bin/cargo-fuzz
+CYCLONEDX := $(TOOLS)/cargo-cyclonedx@0.5.9/bin/cargo-cyclonedx
+ACTIONLINT := $(TOOLS)/actionlint@v1.7.12/actionlint
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= $(notdir $(wildcard fuzz/corpus/*))
 
@@ -23,10 +25,15 @@ ARCH ?= $(shell uname -m)
 IMAGE ?= localhost/vaultsecret-operator
 IMAGE_FILE ?= target/image/vaultsecret-operator-$(VERSION)-$(ARCH).tar
 
-.PHONY: help demo test e2e image lint deny advisories fuzz crds cluster clean
+# Where the files of a release go, the namespace that install.yaml is for, and the digest of the image in it.
+DIST := target/dist
+NAMESPACE ?= vaultsecret-system
+DIGEST ?=
+
+.PHONY: help demo test e2e image lint deny advisories fuzz sbom release-manifests crds bless cluster clean
 
 help: ## Say what there is
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Watch the operator at work on this machine, in one terminal; KEEP=1 leaves it running until Enter
 	@printf '\n== the control plane: built once, 5 to 15 minutes, then cached\n'
@@ -38,14 +45,16 @@ demo: ## Watch the operator at work on this machine, in one terminal; KEEP=1 lea
 	cargo run --quiet --locked --example demo -- $(if $(filter-out 0,$(KEEP)),--keep)
 
 test: ## Run all tests; most of them against a real API server
-	@printf '\n== the control plane: built once, 5 to 15 minutes, then cached\n'
-	$(CLUSTER) build --helm
+	@printf '\n== the control plane: built once, 7 to 18 minutes, then cached\n'
+	$(CLUSTER) build --helm --helm3
 	@printf '\n== tests of the control plane\n'
 	go test -C tests/cluster -count=1 -timeout=20m .
+	@printf '\n== what GitOps tools say of statuses: built once in a minute, then cached\n'
+	go build -C tests/gitops -o /dev/null .
 	@printf '\n== tests of the image\n'
 	go test -C tools/image .
 	@printf '\n== tests of the operator\n'
-	RUST_TEST_THREADS=$(TEST_THREADS) cargo test --workspace --locked
+	RUST_TEST_THREADS=$(TEST_THREADS) cargo test --workspace --all-features --locked
 
 e2e: ## Install the chart on a real node, in a sandbox, and kill its leader; Linux and root; KEEP=1 leaves it running
 	@tests/e2e/run $(if $(filter-out 0,$(KEEP)),--keep)
@@ -76,19 +85,23 @@ image: ## Build the operator's image without a container engine, and say what to
 lint: ## Check formatting, lints, documentation, chart and dependencies
 	@printf '\n== formatting\n'
 	cargo fmt --all --check
-	@unformatted=$$(gofmt -l tests/cluster tools); \
+	@unformatted=$$(gofmt -l tests/cluster tests/gitops tools); \
 	if [ -n "$$unformatted" ]; then printf 'not formatted, run gofmt -w:\n%s\n' "$$unformatted" >&2; exit 1; fi
 	@$(MAKE) --no-print-directory deny
 	@printf '\n== lints\n'
-	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
+	cargo clippy --workspace --locked -- -D warnings
 	go vet -C tests/cluster .
+	go vet -C tests/gitops ./...
 	go vet -C tools/image .
 	@printf '\n== documentation\n'
-	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --all-features --no-deps --locked
+	@$(MAKE) --no-print-directory $(ACTIONLINT)
+	@printf '\n== workflows\n'
+	$(ACTIONLINT) -shellcheck= -pyflakes=
 	@printf '\n== chart\n'
 	@helm=$$($(CLUSTER) build --helm | sed -n 's/.*"helm":"\([^"]*\)".*/\1/p'); \
-	for mode in '' ',watchNamespaces={payments},admissionPolicy.enabled=true'; do \
-		"$$helm" lint --strict $(CHART) --set "image.repository=registry.example.com/vaultsecret-operator$$mode"; done
+	for values in $(CHART)/ci/*-values.yaml; do "$$helm" lint --strict --quiet $(CHART) --values "$$values"; done
 
 deny: $(DENY) ## Check the dependencies: licences, duplicates, one TLS provider, sources
 	@printf '\n== licences, duplicates and sources of the dependencies\n'
@@ -110,7 +123,28 @@ fuzz: $(FUZZ) ## Fuzz each target for FUZZ_SECONDS (60); what is found goes to f
 			-max_total_time=$(FUZZ_SECONDS) -timeout=30 -rss_limit_mb=1024 -print_final_stats=1 -verbosity=0; \
 	done
 
-$(DENY) $(FUZZ): $(TOOLS)/%:
+sbom: $(CYCLONEDX) ## Say what the program is made of, as CycloneDX, in target/dist
+	@mkdir -p $(DIST)
+	$(CYCLONEDX) cyclonedx --quiet --format json --no-build-deps --spec-version 1.5 --override-filename vaultsecret-operator.cdx
+	mv vaultsecret-operator.cdx.json $(DIST)/
+	@rm -f tests/nairi-sim/vaultsecret-operator.cdx.json
+
+# Nothing is published by this: it makes the files, for whoever releases the operator somewhere.
+release-manifests: ## Make install.yaml, crds.yaml, the chart's archive and checksums in target/dist, for IMAGE and DIGEST
+	@[[ '$(IMAGE)' != localhost/* ]] || { printf 'say where the image is: make release-manifests IMAGE=REGISTRY/vaultsecret-operator [DIGEST=sha256:…]\n' >&2; exit 1; }
+	@mkdir -p $(DIST)
+	@helm=$$($(CLUSTER) build --helm | sed -n 's/.*"helm":"\([^"]*\)".*/\1/p'); \
+	{ printf 'apiVersion: v1\nkind: Namespace\nmetadata:\n  name: $(NAMESPACE)\n  labels:\n    pod-security.kubernetes.io/enforce: restricted\n'; \
+	  "$$helm" template vaultsecret-operator $(CHART) --namespace $(NAMESPACE) --set 'image.repository=$(IMAGE),image.digest=$(DIGEST)'; } > $(DIST)/install.yaml; \
+	"$$helm" package $(CHART) --destination $(DIST)
+	@for crd in crds/*.yaml; do printf -- '---\n'; cat "$$crd"; done > $(DIST)/crds.yaml
+	cd $(DIST) && rm -f SHA256SUMS && sha256sum -- * > SHA256SUMS && cat SHA256SUMS
+
+$(ACTIONLINT):
+	@printf '\n== actionlint: built once, in less than a minute, then cached\n'
+	GOBIN='$(@D)' GOFLAGS=-mod=mod go install github.com/rhysd/actionlint/cmd/actionlint@$(patsubst actionlint@%,%,$(notdir $(@D)))
+
+$(DENY) $(FUZZ) $(CYCLONEDX): $(TOOLS)/%:
 	@printf '\n== %s: built once, in 1 to 3 minutes on two cores, then cached\n' '$(firstword $(subst /, ,$*))'
 	cargo install --quiet --locked --root '$(TOOLS)/$(firstword $(subst /, ,$*))' '$(firstword $(subst /, ,$*))'
 
@@ -118,8 +152,11 @@ crds: ## Generate crds/ and the chart's copies from the Rust types
 	cargo run --quiet --locked -- crds --output-dir crds
 	cargo run --quiet --locked -- crds --output-dir $(CHART)/files/crds
 
-cluster: ## Build the control plane and helm into the user's cache folder
-	$(CLUSTER) build --helm
+bless: ## Write the golden renderings of the chart and its README's table of values anew: look at the difference
+	BLESS=1 cargo test --quiet --locked --test operator -- chart::golden chart::values
+
+cluster: ## Build the control plane and helm, of two major versions, into the user's cache folder
+	$(CLUSTER) build --helm --helm3
 
 clean: ## Remove what cargo built; the control plane stays in the user's cache folder
 	cargo clean

@@ -111,6 +111,11 @@ pub struct Run {
     /// What to log: a level, or directives such as `info,vaultsecret_operator=debug`.
     #[arg(long, env = "VAULTSECRET_LOG_FILTER", default_value = "info")]
     pub log_filter: String,
+
+    /// An OpenTelemetry collector that takes traces as OTLP over HTTP, such as `http://collector:4318`; `/v1/traces`
+    /// is added. For programs built with the feature `otel`; the variables `OTEL_…` of its specification are honoured.
+    #[arg(long, env = "VAULTSECRET_OTLP_ENDPOINT")]
+    pub otlp_endpoint: Option<String>,
 }
 
 /// The form of the logs.

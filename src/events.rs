@@ -17,9 +17,9 @@ use kube::{
 use kube_runtime::events::EventType;
 use parking_lot::Mutex;
 use serde_json::json;
-use tracing::{debug, warn};
+use tracing::{Instrument as _, debug, warn};
 
-use crate::{lease::Fence, source::brief};
+use crate::{lease::Fence, source::brief, spans};
 
 mod series;
 
@@ -72,7 +72,9 @@ impl Events {
             note: note.to_owned(),
         };
         let (namespace, name) = (object.namespace.clone(), object.name.clone());
-        let publish = self.send(object, type_, action, same);
+        let object_name = name.as_deref().unwrap_or_default();
+        let span = spans::kubernetes("POST", "Event", namespace.as_deref(), object_name);
+        let publish = self.send(object, type_, action, same).instrument(span);
         let failure = match self.fence.bounded(self.limit, publish).await {
             Ok(Ok(())) => return,
             // Once for each of its objects: nobody could do anything about it.

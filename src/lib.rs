@@ -42,6 +42,7 @@ pub mod reminder;
 pub mod run;
 pub mod seal;
 pub mod source;
+pub mod spans;
 pub mod sweep;
 pub mod sync_request;
 pub mod telemetry;

@@ -46,9 +46,9 @@ fn print(text: &str) -> Result<(), String> {
 }
 
 fn operate(args: Run) -> Result<(), String> {
-    telemetry::start(args.log_format, &args.log_filter).map_err(|error| error.to_string())?;
     // kube and reqwest both use rustls; with one provider for the process neither has to choose.
     let _ = rustls::crypto::ring::default_provider().install_default();
+    let traces = telemetry::start(&args).map_err(|error| error.to_string())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -56,6 +56,7 @@ fn operate(args: Run) -> Result<(), String> {
     let outcome = runtime.block_on(run::run(args));
     // Whatever still runs was given its time.
     runtime.shutdown_background();
+    traces.end();
     outcome.map_err(|error| {
         error!(%error, "the operator ends");
         error.to_string()

@@ -47,6 +47,7 @@ use crate::{
     context::Context,
     ledger::{Entry, Ledger},
     queue::Action,
+    spans,
 };
 
 /// Reconciles one object, due since `due`.
@@ -152,6 +153,7 @@ pub async fn reconcile(object: Arc<VaultSecret>, due: Instant, ctx: Arc<Context>
         Some(_) => {}
     }
     ctx.metrics.reconciled(&verdict, began.elapsed());
+    spans::ended(&verdict);
     action
 }
 

@@ -15,7 +15,7 @@ use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
 };
-use tracing::{error, info, warn};
+use tracing::{Instrument as _, error, info, warn};
 
 use crate::{
     api::{ClusterVaultConnection, VaultConnection, VaultSecret},
@@ -30,7 +30,7 @@ use crate::{
     metrics::{Metrics, live::Live},
     nairi,
     queue::{self, Due, Queue},
-    reconcile,
+    reconcile, spans,
     sweep::{self, Sweeps},
     vaults::Vaults,
     watch::{self as watches, Index, Stores, Writers},
@@ -376,7 +376,10 @@ async fn work(ctx: &Arc<Context>, due: AllDue, ending: &watch::Receiver<bool>) {
             due.objects,
             objects,
             until_end(),
-            |object, since| reconcile::reconcile(object, since, Arc::clone(ctx)),
+            |object, since| {
+                let span = spans::pass(&object, since);
+                reconcile::reconcile(object, since, Arc::clone(ctx)).instrument(span)
+            },
             panicked,
         ),
         queue::drain(

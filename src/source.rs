@@ -9,9 +9,10 @@ use base64::{Engine as _, decoded_len_estimate, engine::general_purpose::STANDAR
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Client, Resource as _, core::Request};
 use serde::Deserialize;
+use tracing::Instrument as _;
 use zeroize::{Zeroize as _, Zeroizing};
 
-use crate::template::Data;
+use crate::{spans, template::Data};
 
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
@@ -91,7 +92,13 @@ async fn get(
     limit: Duration,
 ) -> Result<Zeroizing<String>, Error> {
     let late = || Err(Error::Unavailable("it did not answer in time".to_owned()));
-    tokio::time::timeout(limit, request(client, namespace, name))
+    let request = request(client, namespace, name).instrument(spans::kubernetes(
+        "GET",
+        "Secret",
+        Some(namespace),
+        name,
+    ));
+    tokio::time::timeout(limit, request)
         .await
         .unwrap_or_else(|_| late())
 }

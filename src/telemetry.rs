@@ -1,8 +1,10 @@
-//! Logs, and what a panic may say.
+//! Logs, traces, and what a panic may say.
 //!
 //! Lines go to standard error. Only this crate may log at the lowest levels: the libraries carry secret values
 //! over the network, and could log what they carry. kube's crates are capped further: they log a whole body that
 //! fails to decode, and decoding errors, which quote it.
+
+mod traces;
 
 use std::panic;
 
@@ -12,7 +14,8 @@ use tracing_subscriber::{
     util::SubscriberInitExt as _,
 };
 
-use crate::args::LogFormat;
+pub use self::traces::Traces;
+use crate::args::{LogFormat, Run};
 
 /// The most that some targets may log, whatever the filter says.
 const CAPS: [(&str, LevelFilter); 5] = [
@@ -28,25 +31,38 @@ const CAPS: [(&str, LevelFilter); 5] = [
 /// The same for all others.
 const CAP: LevelFilter = LevelFilter::INFO;
 
-/// The filter does not parse.
+/// Why there can be no logs or traces.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "--log-filter {filter:?} is not a level (error, warn, info, debug, trace) or a list of target=level"
-)]
-pub struct BadFilter {
-    filter: String,
+pub enum Error {
+    /// The filter does not parse.
+    #[error(
+        "--log-filter {0:?} is not a level (error, warn, info, debug, trace) or a list of target=level"
+    )]
+    Filter(String),
+    /// The collector's address is of no use.
+    #[error(
+        "--otlp-endpoint is not an address such as http://collector:4318, without path and without credentials"
+    )]
+    Endpoint,
+    /// This program can't send traces.
+    #[error(
+        "--otlp-endpoint needs a program that was built with `cargo build --features otel`; this one was not"
+    )]
+    NoTraces,
+    /// The exporter could not be made.
+    #[error("the exporter of traces can't be made: {0}")]
+    Exporter(String),
 }
 
-/// Starts logging, and keeps panics from printing their payloads.
+/// Starts logging and tracing, and keeps panics from printing their payloads. What is returned sends the last traces.
 ///
 /// # Errors
-/// When `filter` does not parse.
-pub fn start(format: LogFormat, filter: &str) -> Result<(), BadFilter> {
-    let filter = EnvFilter::try_new(filter).map_err(|_| BadFilter {
-        filter: filter.to_owned(),
-    })?;
+/// See [`Error`].
+pub fn start(args: &Run) -> Result<Traces, Error> {
+    let filter =
+        EnvFilter::try_new(&args.log_filter).map_err(|_| Error::Filter(args.log_filter.clone()))?;
     let lines = fmt::layer().with_writer(std::io::stderr);
-    let lines = match format {
+    let lines = match args.log_format {
         LogFormat::Json => lines
             .json()
             .flatten_event(true)
@@ -54,17 +70,19 @@ pub fn start(format: LogFormat, filter: &str) -> Result<(), BadFilter> {
             .boxed(),
         LogFormat::Text => lines.with_ansi(false).boxed(),
     };
+    let lines = lines.with_filter(filter).with_filter(filter_fn(may_log));
+    let (spans, traces) = traces::layer(args.otlp_endpoint.as_deref())?;
     tracing_subscriber::registry()
-        .with(filter)
-        .with(lines.with_filter(filter_fn(may_log)))
+        .with(spans)
+        .with(lines)
         .init();
     panic::set_hook(Box::new(report));
-    Ok(())
+    Ok(traces)
 }
 
-/// Whether a line is under its target's cap.
+/// Whether it is a line, and under its target's cap. Spans are for traces alone: without those they cost nothing.
 fn may_log(line: &Metadata<'_>) -> bool {
-    *line.level() <= cap(line.target())
+    line.is_event() && *line.level() <= cap(line.target())
 }
 
 fn cap(target: &str) -> LevelFilter {

@@ -89,8 +89,6 @@ words! {
         Unauthorized,
         /// The connection's key can't be used at present.
         ConnectionNotReady,
-        /// Somebody else changed the remote secret, and `driftPolicy` is `Report`.
-        DriftDetected,
         /// The remote secret can't be deleted at present.
         DeletionBlocked,
 
@@ -116,6 +114,8 @@ words! {
         AmbiguousEnvKey,
         /// The API refused what was sent.
         Rejected,
+        /// Somebody else changed the remote secret, and `driftPolicy` is `Report`.
+        DriftDetected,
 
         /// Not decided yet.
         Pending,
@@ -149,7 +149,6 @@ impl Reason {
             | Self::RateLimited
             | Self::Unauthorized
             | Self::ConnectionNotReady
-            | Self::DriftDetected
             | Self::DeletionBlocked => Class::Retried,
             Self::SourceNotFound
             | Self::SourceKeyNotFound
@@ -161,7 +160,8 @@ impl Reason {
             | Self::RemoteNotFound
             | Self::EnvKeyMismatch
             | Self::AmbiguousEnvKey
-            | Self::Rejected => Class::Waits,
+            | Self::Rejected
+            | Self::DriftDetected => Class::Waits,
             Self::Pending | Self::DryRun | Self::Suspended => Class::Unknown,
         }
     }
@@ -347,7 +347,7 @@ mod tests {
             assert_eq!(reason.status().as_str(), expected, "{reason}");
         }
         assert_eq!(Reason::Rejected.class(), Class::Waits);
-        assert_eq!(Reason::DriftDetected.class(), Class::Retried);
+        assert_eq!(Reason::DriftDetected.class(), Class::Waits);
     }
 
     #[test]

@@ -8,10 +8,12 @@ use kube::{
     api::{Patch, PatchParams},
 };
 use serde_json::json;
+use tracing::Instrument as _;
 
 use crate::{
     api::{FINALIZER, VaultSecret},
     lease::Fence,
+    spans,
 };
 
 /// Whether our finalizer is set on `object`.
@@ -45,7 +47,8 @@ pub async fn write(
         PatchParams::default(),
         Patch::Merge(body),
     );
-    let request = api.patch_metadata(&name, &params, &patch);
+    let span = spans::kubernetes("PATCH", "VaultSecret", api.namespace(), &name);
+    let request = api.patch_metadata(&name, &params, &patch).instrument(span);
     let written = fence
         .bounded(timeout, request)
         .await

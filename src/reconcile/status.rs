@@ -9,6 +9,7 @@ use kube::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
+use tracing::Instrument as _;
 
 use crate::{
     api::{Class, ConditionType, Reason, Status, VaultSecretStatus, condition},
@@ -17,6 +18,7 @@ use crate::{
         fields::Fields,
         verdict::{Refusal, Verdict},
     },
+    spans,
 };
 
 const SYNCED: &str = "The vault holds what is declared.";
@@ -257,7 +259,11 @@ where
         "status": changes,
     });
     let (params, patch) = (PatchParams::default(), Patch::Merge(body));
-    let request = api.patch_status(write.name, &params, &patch);
+    let kind = K::kind(&());
+    let span = spans::kubernetes("PATCH", &kind, api.namespace(), write.name);
+    let request = api
+        .patch_status(write.name, &params, &patch)
+        .instrument(span);
     let written = fence
         .bounded(timeout, request)
         .await

@@ -13,13 +13,14 @@ use std::{
     },
 };
 
+use clap::Parser as _;
 use kube_runtime::{
     reflector::{ObjectRef, store::Writer},
     watcher::Event,
 };
 use vaultsecret_operator::{
     api::VaultSecret,
-    args::LogFormat,
+    args::Cli,
     queue::{self, Action, Queue},
     telemetry,
 };
@@ -97,11 +98,9 @@ fn child() {
     let Ok(how) = env::var(CHILD) else { return };
     let value = env::var(VALUE).expect("set with it");
     let (format, way) = how.split_once(' ').expect("two words");
-    let format = match format {
-        "json" => LogFormat::Json,
-        _ => LogFormat::Text,
-    };
-    telemetry::start(format, "trace").expect("a level");
+    let flags = ["run", "--log-filter=trace", "--log-format", format];
+    let args = Cli::parse_from(flags).run;
+    let _traces = telemetry::start(&args).expect("a level");
     if way == "leak" {
         tracing::error!(value, "leaked");
         return;

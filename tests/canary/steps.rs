@@ -37,13 +37,15 @@ impl Canary {
             ..options
         };
         let setup = setup.options(options).log_filter("trace");
+        let mut watched = Watched::default();
+        let setup = watched.traced(setup).await;
         let world = setup.start().await;
         let id = world.remote("TOKEN", "old", &["api.example.com"]);
         let mut canary = Self {
             world,
             id,
             search: Search::default(),
-            watched: Watched::default(),
+            watched,
         };
         canary.search.add("API key", api_key.as_bytes());
         let fingerprint_key = canary.fingerprint_key().await;

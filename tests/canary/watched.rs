@@ -3,7 +3,9 @@
 use std::{collections::HashMap, fs, io::ErrorKind};
 
 use super::search::{Found, Search};
-use crate::support::World;
+#[cfg(feature = "otel")]
+use crate::support::Collector;
+use crate::support::{Setup, World};
 
 /// What the operator writes or could write to. Secrets are not among them: there the values are.
 const CLUSTER_WIDE: [&str; 2] = [
@@ -28,9 +30,30 @@ pub(super) const VAULT_SECRETS: &str = "vaultsecrets";
 #[derive(Debug, Default)]
 pub(super) struct Watched {
     searched: HashMap<&'static str, usize>,
+    /// Where the operator sends its traces.
+    #[cfg(feature = "otel")]
+    pub(super) collector: Option<Collector>,
 }
 
 impl Watched {
+    /// The operator of that world sends its traces here, where it can.
+    #[cfg(feature = "otel")]
+    pub(super) async fn traced(&mut self, setup: Setup) -> Setup {
+        let collector = Collector::start().await;
+        let setup = setup
+            .flag(&format!("--otlp-endpoint={}", collector.url()))
+            .env("OTEL_BSP_SCHEDULE_DELAY", "100");
+        self.collector = Some(collector);
+        setup
+    }
+
+    /// The operator of this build can't send traces.
+    #[cfg(not(feature = "otel"))]
+    #[expect(clippy::unused_async, reason = "as with the feature")]
+    pub(super) async fn traced(&mut self, setup: Setup) -> Setup {
+        setup
+    }
+
     /// The first secret that is anywhere.
     pub(super) async fn find(&mut self, world: &World, search: &Search) -> Option<(String, Found)> {
         for (place, text) in self.places(world).await {
@@ -55,6 +78,11 @@ impl Watched {
         let mut places = Vec::new();
         let log = world.operator.log().into_bytes();
         places.push(("the log".to_owned(), self.unsearched("log", &log)));
+        #[cfg(feature = "otel")]
+        if let Some(collector) = &self.collector {
+            let traces = self.unsearched("traces", &collector.received());
+            places.push(("the traces".to_owned(), traces));
+        }
         if !world.cluster.is_existing() {
             let audit = fs::read(world.cluster.files().join("audit.log")).expect("the audit log");
             let audit = of_operator(world, &self.unsearched("audit", &audit));

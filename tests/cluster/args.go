@@ -9,10 +9,10 @@ import (
 
 const usage = `A real Kubernetes control plane for tests, demos and people.
 
-  cluster build [--helm] [--node]
+  cluster build [--helm] [--helm3] [--node]
       Builds what is missing in the cache and prints where it is, as one line
       of JSON.
-  cluster start [--helm] [--dir DIR] [--audit-log FILE]
+  cluster start [--helm] [--helm3] [--dir DIR] [--audit-log FILE]
                 [--no-controller-manager] [--until-signal]
                 [--node [--image FILE]…]
       Starts a control plane, prints its kubeconfig and more as one line of
@@ -25,7 +25,12 @@ const usage = `A real Kubernetes control plane for tests, demos and people.
       Finds out whether this machine can run a node: exit status 3 if not, and
       what is missing.
 
+  cluster prometheus
+      Builds Prometheus and promtool, if they are missing in the cache, and
+      prints where they are, as one line of JSON.
+
   --helm                   also builds helm
+  --helm3                  also builds helm of the major version before
   --node                   with a node that runs Pods, and a scheduler; root's only,
                            within a sandbox
   --image FILE             an image for the node to have, as a tar file; one has to
@@ -47,7 +52,7 @@ USE_EXISTING_CLUSTER=true    starts nothing, describes the current kubeconfig
 // errUsage: the command line can't be understood; the usage is the answer.
 var errUsage = errors.New("see `cluster --help`")
 
-type buildArgs struct{ helm, node bool }
+type buildArgs struct{ helm, helm3, node bool }
 
 type checkNodeArgs struct{}
 
@@ -58,7 +63,7 @@ type sandboxArgs struct {
 }
 
 type startArgs struct {
-	helm              bool
+	helm, helm3       bool
 	dir               string
 	auditLog          string
 	controllerManager bool
@@ -66,6 +71,8 @@ type startArgs struct {
 	node              bool
 	images            []string
 }
+
+type prometheusArgs struct{}
 
 // parse returns one of the types above, or nil if help was asked for.
 func parse(args []string) (any, error) {
@@ -84,15 +91,16 @@ func parse(args []string) (any, error) {
 	}
 	flags := flag.NewFlagSet(command, flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
-	var helm, node bool
-	if command != "check-node" {
+	var helm, helm3, node bool
+	if command == "build" || command == "start" {
 		flags.BoolVar(&helm, "helm", false, "")
+		flags.BoolVar(&helm3, "helm3", false, "")
 		flags.BoolVar(&node, "node", false, "")
 	}
 	var parsed func() any
 	switch command {
 	case "build":
-		parsed = func() any { return buildArgs{helm, node} }
+		parsed = func() any { return buildArgs{helm, helm3, node} }
 	case "check-node":
 		parsed = func() any { return checkNodeArgs{} }
 	case "start":
@@ -106,8 +114,10 @@ func parse(args []string) (any, error) {
 			return nil
 		})
 		parsed = func() any {
-			return startArgs{helm, *dir, *auditLog, !*without, *untilSignal, node, images}
+			return startArgs{helm, helm3, *dir, *auditLog, !*without, *untilSignal, node, images}
 		}
+	case "prometheus":
+		parsed = func() any { return prometheusArgs{} }
 	case "help", "-h", "-help", "--help":
 		return nil, nil
 	default:

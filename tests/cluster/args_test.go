@@ -13,11 +13,13 @@ func TestParse(t *testing.T) {
 	}{
 		{[]string{"build"}, buildArgs{}},
 		{[]string{"build", "--helm"}, buildArgs{helm: true}},
+		{[]string{"build", "--helm3"}, buildArgs{helm3: true}},
 		{[]string{"start"}, startArgs{controllerManager: true}},
 		{
-			[]string{"start", "--no-controller-manager", "--until-signal", "--helm", "--dir", "d", "--audit-log=a"},
-			startArgs{helm: true, dir: "d", auditLog: "a", untilSignal: true},
+			[]string{"start", "--no-controller-manager", "--until-signal", "--helm", "--helm3", "--dir", "d", "--audit-log=a"},
+			startArgs{helm: true, helm3: true, dir: "d", auditLog: "a", untilSignal: true},
 		},
+		{[]string{"prometheus"}, prometheusArgs{}},
 		{
 			[]string{"start", "--node", "--image", "a", "--image=b"},
 			startArgs{controllerManager: true, node: true, images: []string{"a", "b"}},
@@ -32,7 +34,7 @@ func TestParse(t *testing.T) {
 		}
 	}
 	for _, args := range [][]string{
-		{}, {"stop"}, {"build", "--dir", "d"}, {"build", "helm"}, {"start", "--dir"}, {"start", "--wat"}, {"sandbox"}, {"check-node", "--helm"},
+		{}, {"stop"}, {"build", "--dir", "d"}, {"build", "helm"}, {"prometheus", "--helm"}, {"start", "--dir"}, {"start", "--wat"}, {"sandbox"}, {"check-node", "--helm"},
 	} {
 		if got, err := parse(args); !errors.Is(err, errUsage) {
 			t.Errorf("parse(%q) = %+v, %v; want a usage error", args, got, err)

@@ -133,7 +133,7 @@ func compileWithGo(ctx context.Context, p program, work, out string) error {
 			return err
 		}
 	}
-	flags := []string{"-trimpath", "-buildvcs=false", "-ldflags", strings.Join(p.ldflags, " ")}
+	flags := []string{"-trimpath", "-buildvcs=false", "-ldflags", strings.Join(p.ldflags, " "), "-tags", p.tags}
 	if p.sums != "" {
 		// go.mod goes on, too: go knows how, and the sums say whether it is right.
 		flags = append(flags, "-mod=mod")

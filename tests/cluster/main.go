@@ -32,6 +32,8 @@ func run(args []string) int {
 		err = build(ctx, args)
 	case startArgs:
 		err = start(ctx, args)
+	case prometheusArgs:
+		err = buildPrometheus(ctx)
 	case checkNodeArgs:
 		err = checkNode(ctx)
 	case sandboxArgs:
@@ -68,7 +70,7 @@ func untilSignal() (context.Context, func()) {
 }
 
 func build(ctx context.Context, args buildArgs) error {
-	programs, err := findAssets(ctx, want{servers: true, controllerManager: true, helm: args.helm, node: args.node})
+	programs, err := findAssets(ctx, want{servers: true, controllerManager: true, helm: args.helm, helm3: args.helm3, node: args.node})
 	if err != nil {
 		return err
 	}
@@ -76,8 +78,9 @@ func build(ctx context.Context, args buildArgs) error {
 		Assets  string  `json:"assets"`
 		Kubectl string  `json:"kubectl"`
 		Helm    *string `json:"helm"`
+		Helm3   *string `json:"helm3"`
 		Pause   *string `json:"pause"`
-	}{programs.folder, programs.kubectl, programs.helm, programs.pause()})
+	}{programs.folder, programs.kubectl, programs.helm, programs.helm3, programs.pause()})
 }
 
 func printLine(value any) error {

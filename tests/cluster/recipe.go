@@ -15,7 +15,10 @@ import (
 const (
 	kubernetesVersion = "v1.37.2"
 	helmVersion       = "v4.3.1"
-	helmPackage       = "helm.sh/helm/v4/cmd/helm"
+	helm3Version      = "v3.22.0"
+	// helm3Kubernetes is the minor version of the client-go that helm 3 has in
+	// its go.mod. Its makefile sets it; helm 4 finds it by itself.
+	helm3Kubernetes = "37"
 )
 
 // The module that the programs are built from travels inside this program, so
@@ -33,6 +36,7 @@ const nodeSums = "node.sum"
 type program struct {
 	name    string
 	ldflags []string
+	tags    string // build tags, with commas
 	// source is the package to build: a folder of the embedded module, or a
 	// package of another module with its version.
 	source string
@@ -79,14 +83,21 @@ func kubernetesFlags() []string {
 	}
 }
 
-func helmProgram() program {
+// helmProgram is helm of that version, such as v4.3.1.
+func helmProgram(version string) program {
+	major, _, _ := strings.Cut(version, ".")
+	module := "helm.sh/helm/" + major
+	ldflags := []string{"-s", "-w", "-X " + module + "/internal/version.version=" + version}
+	if major == "v3" {
+		for _, where := range []string{"chartutil", "lint/rules"} {
+			version := "-X " + module + "/pkg/" + where + ".k8sVersion"
+			ldflags = append(ldflags, version+"Major=1", version+"Minor="+helm3Kubernetes)
+		}
+	}
 	return program{
-		name: "helm",
-		ldflags: []string{
-			"-s", "-w",
-			"-X helm.sh/helm/v4/internal/version.version=" + helmVersion,
-		},
-		source:  helmPackage + "@" + helmVersion,
+		name:    "helm",
+		ldflags: ldflags,
+		source:  module + "/cmd/helm@" + version,
 		usually: "2 to 3 minutes",
 	}
 }
@@ -96,6 +107,9 @@ func helmProgram() program {
 func (p program) stamp() (string, error) {
 	hash := sha256.New()
 	fmt.Fprintf(hash, "%s\n%s\n%s/%s\n", p.source, strings.Join(p.ldflags, " "), runtime.GOOS, runtime.GOARCH)
+	if p.tags != "" {
+		fmt.Fprintf(hash, "%s\n", p.tags)
+	}
 	if p.embedded() {
 		roots := []string{"go.mod", "go.sum", filepath.ToSlash(filepath.Clean(p.source))}
 		if p.sums != "" {

@@ -19,7 +19,7 @@ fn command(world: &World, name: &str, text: &str) -> String {
 }
 
 /// Runs `command` in a shell that finds kubectl and helm; what it prints.
-async fn shell(world: &World, command: &str) -> String {
+pub(super) async fn shell(world: &World, command: &str) -> String {
     let tools = [
         world.cluster.kubectl_program(),
         world.cluster.helm_program(),
@@ -197,22 +197,23 @@ async fn all_of_security(world: &World) {
     assert!(open.lines().any(|line| line == token), "{open}");
 
     let yaml: Vec<_> = blocks(&security, "yaml").iter().map(here).collect();
-    let [values, network_policy] = &yaml[..] else {
+    let [policy, network] = &yaml[..] else {
         panic!("each has to be tried here: {yaml:#?}");
     };
-    let file = world
-        .cluster
-        .files()
-        .join(format!("{}.yaml", world.namespace));
-    fs::write(&file, values).expect("a file");
-    let template = ["template", rights::RELEASE, rights::CHART, "--values"];
-    let set = ["--set", "image.repository=REGISTRY/vaultsecret-operator"];
-    let file = [file.to_str().expect("text")];
-    let template = [&template[..], &file, &set].concat();
-    let rendered = world.cluster.helm(&template).await.ok();
-    assert!(rendered.contains("- sandbox\n"), "{rendered}");
-    let apply = ["apply", "--dry-run=server", "-f", "-"];
-    (world.cluster.kubectl_with(&apply, network_policy).await).ok();
+    for (values, expected) in [
+        (policy, "- sandbox\n"),
+        (network, "kubernetes.io/metadata.name: monitoring\n"),
+    ] {
+        let file = world.cluster.files();
+        let file = file.join(format!("{}.yaml", world.namespace));
+        fs::write(&file, values).expect("a file");
+        let template = ["template", rights::RELEASE, rights::CHART, "--values"];
+        let set = ["--set", "image.repository=REGISTRY/vaultsecret-operator"];
+        let file = [file.to_str().expect("text")];
+        let template = [&template[..], &file, &set].concat();
+        let rendered = world.cluster.helm(&template).await.ok();
+        assert!(rendered.contains(expected), "{rendered}");
+    }
 
     // The namespace is emptied in the background.
     shell(world, &format!("{} --wait=false", delete.trim_end())).await;

@@ -6,9 +6,11 @@
 //! | `main` | that nothing is missing |
 //! | `commands` | the commands of docs/lifecycle.md and docs/security.md |
 //! | `examples` | the manifests in examples/ |
+//! | `gitops` | docs/gitops.md and examples/gitops/ |
 
 mod commands;
 mod examples;
+mod gitops;
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -161,7 +163,9 @@ fn every_link_leads_somewhere() {
         "CONTRIBUTING.md",
         "CHANGELOG.md",
         "SECURITY.md",
+        "charts/vaultsecret-operator/README.md",
         "docs/architecture.md",
+        "docs/gitops.md",
         "docs/lifecycle.md",
         "docs/security.md",
         "docs/threat-model.md",

@@ -40,6 +40,7 @@ struct About {
     kubeconfig: PathBuf,
     kubectl: PathBuf,
     helm: Option<PathBuf>,
+    helm3: Option<PathBuf>,
     audit_log: Option<PathBuf>,
 }
 
@@ -71,6 +72,20 @@ impl Program {
             Self::ControllerManager => "kube-controller-manager",
         }
     }
+}
+
+/// A major version of helm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Helm {
+    /// The one before, which many still have.
+    Three,
+    /// The newest.
+    Four,
+}
+
+impl Helm {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Three, Self::Four];
 }
 
 /// A program that is away, until [`Outage::end`] or the drop of this.
@@ -143,7 +158,7 @@ impl Cluster {
         let files = folder();
         let program = build_supervisor(&files);
         let mut process = Command::new(&program)
-            .args(["start", "--helm", "--audit-log"])
+            .args(["start", "--helm", "--helm3", "--audit-log"])
             .arg(files.join("audit.log"))
             .args(args)
             .stdin(Stdio::piped())
@@ -195,9 +210,17 @@ impl Cluster {
         &self.about.kubectl
     }
 
-    /// The helm that goes with it.
+    /// The helm that goes with it, of the newest major version.
     pub fn helm_program(&self) -> &Path {
         self.about.helm.as_deref().expect("helm was asked for")
+    }
+
+    /// Helm of that major version.
+    pub fn helm_program_of(&self, version: Helm) -> &Path {
+        match version {
+            Helm::Three => self.about.helm3.as_deref().expect("helm 3 was asked for"),
+            Helm::Four => self.helm_program(),
+        }
     }
 
     /// A folder for files of this process; it outlives the process for an hour.
@@ -259,12 +282,14 @@ impl Cluster {
 
     /// Runs helm as the administrator.
     pub async fn helm(&'static self, args: &[&str]) -> Output {
-        let args: Vec<String> = args.iter().map(|&arg| arg.to_owned()).collect();
-        blocking(move || {
-            let args: Vec<&str> = args.iter().map(String::as_str).collect();
-            self.run_helm(&args)
-        })
-        .await
+        self.helm_of(Helm::Four, args).await
+    }
+
+    /// Runs helm of that major version as the administrator.
+    pub async fn helm_of(&'static self, version: Helm, args: &[&str]) -> Output {
+        let mut command = Command::new(self.helm_program_of(version));
+        command.args(args).env("KUBECONFIG", &self.about.kubeconfig);
+        blocking(move || run(&mut command, "")).await
     }
 
     /// Stops it, and returns once nothing of it runs. Tests leave it to end with their process.
@@ -330,12 +355,6 @@ impl Cluster {
             .arg(&self.about.kubeconfig)
             .args(args);
         run(&mut command, input)
-    }
-
-    pub(super) fn run_helm(&self, args: &[&str]) -> Output {
-        let mut command = Command::new(self.helm_program());
-        command.args(args).env("KUBECONFIG", &self.about.kubeconfig);
-        run(&mut command, "")
     }
 }
 

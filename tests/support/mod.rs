@@ -25,6 +25,7 @@
 //! | `audit` | what a user did to Kubernetes, by the API server's own log |
 //! | `world` | one test's namespaces, vault, connection and operator |
 //! | `rights` | what the chart allows the operator, for each mode rendered once |
+//! | `collector` | an OpenTelemetry collector, with the feature `otel` |
 //! | `objects` | creating, changing and awaiting Kubernetes objects |
 //! | `events` | what the operator said in events |
 //! | `operator` | the operator as a process: start, stop, kill, logs, metrics |
@@ -43,6 +44,8 @@
 
 pub mod audit;
 pub mod cluster;
+#[cfg(feature = "otel")]
+pub mod collector;
 pub mod events;
 pub mod objects;
 pub mod operator;
@@ -52,7 +55,9 @@ pub mod wait;
 pub mod world;
 
 pub use audit::{Audit, AuditEvent, AuditMark};
-pub use cluster::{Cluster, Outage, Output, Program};
+pub use cluster::{Cluster, Helm, Outage, Output, Program};
+#[cfg(feature = "otel")]
+pub use collector::{Collector, attribute};
 pub use events::event_lines;
 pub use nairi_sim::{Behaviour, Fault, NewSecret, NewVault, Options, Sim};
 pub use objects::VaultSecretBuilder;

@@ -164,7 +164,7 @@ async fn wait_for_rights(client: &Client, namespace: &str, system: &str) {
     }
 }
 
-/// The chart's manifests without its Deployment, for [`RENDERED_FOR`] and these neighbours.
+/// The chart's manifests that are about rights, for [`RENDERED_FOR`] and these neighbours.
 async fn rights(cluster: &'static Cluster, neighbours: &[String], watched: Watched) -> String {
     static RIGHTS: Mutex<BTreeMap<Vec<String>, String>> = Mutex::const_new(BTreeMap::new());
     let (system, namespace) = RENDERED_FOR;
@@ -183,7 +183,10 @@ async fn rights(cluster: &'static Cluster, neighbours: &[String], watched: Watch
     let rendered = render(cluster, system, set.as_slice()).await;
     let rights = rendered
         .split("\n---\n")
-        .filter(|manifest| !manifest.contains("\nkind: Deployment\n"))
+        .filter(|manifest| {
+            manifest.contains("\nkind: ServiceAccount\n")
+                || manifest.contains("\napiVersion: rbac.authorization.k8s.io/v1\n")
+        })
         .collect::<Vec<_>>()
         .join("\n---\n");
     assert!(rights.contains("kind: ClusterRoleBinding"), "{rendered}");
