@@ -29,7 +29,6 @@ use clap::CommandFactory as _;
 use vaultsecret_operator::{
     api::{ConnectionReason, EventReason, Reason},
     args::Cli,
-    metrics::{self, Metrics},
 };
 
 /// There is one ClusterVaultConnection `default` in a cluster, and several tests that want theirs.
