@@ -34,6 +34,8 @@ demo: ## Watch the operator at work on this machine, in one terminal; KEEP=1 lea
 test: ## Run all tests; most of them against a real API server
 	@printf '\n== the control plane: built once, 5 to 15 minutes, then cached\n'
 	$(CLUSTER) build --helm
+	@printf '\n== Prometheus: built once, 3 minutes, then cached\n'
+	$(CLUSTER) prometheus
 	@printf '\n== tests of the control plane\n'
 	go test -C tests/cluster -count=1 -timeout=20m .
 	@printf '\n== tests of the operator\n'
@@ -86,6 +88,7 @@ crds: ## Generate crds/ and the chart's copies from the Rust types
 
 cluster: ## Build the control plane and helm into the user's cache folder
 	$(CLUSTER) build --helm
+	$(CLUSTER) prometheus
 
 clean: ## Remove what cargo built; the control plane stays in the user's cache folder
 	cargo clean

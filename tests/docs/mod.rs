@@ -1,4 +1,4 @@
-//! The documents say what the code does: each reason, event, flag and metric has its place, each link leads somewhere,
+//! The documents say what the code does: each reason, event and flag has its place (metrics, alerts and log lines: `observability`), each link leads somewhere,
 //! and what readers are told to type, or to apply, works.
 //!
 //! | file | what is tried |
@@ -16,7 +16,6 @@ use clap::CommandFactory as _;
 use vaultsecret_operator::{
     api::{ConnectionReason, EventReason, Reason},
     args::Cli,
-    metrics::{self, Metrics},
 };
 
 fn document(path: &str) -> String {
@@ -117,27 +116,31 @@ fn every_flag_has_its_row() {
     assert_eq!(words(table), words(flags));
 }
 
+/// Somebody who is woken at night has something to paste. What says that all is well needs no cure.
 #[test]
-fn every_metric_has_its_row() {
-    let readme = document("README.md");
-    let table = rows(section(&readme, "## Metrics"));
-    let (_, registry) = Metrics::new();
-    let text = metrics::text(&registry).expect("text");
-    let described = text.lines().filter_map(|line| line.strip_prefix("# HELP "));
-    let names = described.filter_map(|line| line.split(' ').next());
-    let mut count = 0;
-    for name in names {
-        count += 1;
-        let name = name.strip_prefix("vaultsecret_").expect("the prefix");
-        let forms = [
-            name.to_owned(),
-            format!("{name}_total"),
-            format!("{name}_info"),
-        ];
-        let there = table.iter().any(|row| forms.iter().any(|form| form == row));
-        assert!(there, "no row for {name} in {table:?}");
+fn every_entry_has_a_command_to_paste() {
+    let troubleshooting = document("docs/troubleshooting.md");
+    let mut without = BTreeSet::new();
+    for title in [
+        "## Reasons on a VaultSecret's `Ready`",
+        "## Beside `Ready`",
+        "## Reasons on a connection's `Ready`",
+        "## Alerts",
+    ] {
+        let part = section(&troubleshooting, title);
+        for entry in part.split("\n### ").skip(1) {
+            let name = entry.lines().next().expect("a heading");
+            if blocks(entry, "sh").is_empty() {
+                without.insert((title.split(' ').nth(1), name.to_owned()));
+            }
+        }
     }
-    assert!(count >= 5, "{text}");
+    let well = [("Reasons", "Synced"), ("Reasons", "Verified")];
+    // The entry of an object's reason of that name has it.
+    let elsewhere = [("Reasons", "Unauthorized")];
+    let fine = well.into_iter().chain(elsewhere);
+    let fine = fine.map(|(title, name)| (Some(title), name.to_owned()));
+    assert_eq!(without, fine.collect());
 }
 
 /// As GitHub makes them.
@@ -163,6 +166,7 @@ fn every_link_leads_somewhere() {
         "SECURITY.md",
         "docs/architecture.md",
         "docs/lifecycle.md",
+        "docs/observability.md",
         "docs/security.md",
         "docs/threat-model.md",
         "docs/troubleshooting.md",
