@@ -13,12 +13,21 @@ type assets struct {
 	etcd, apiServer   string
 	controllerManager string // empty: there is none
 	kubectl           string
-	helm              *string // nil: there is none
+	helm, helm3       *string     // nil: there is none
+	node              *nodeAssets // nil: not asked for
+}
+
+// pause is the path of the program that holds a Pod's namespaces.
+func (a assets) pause() *string {
+	if a.node == nil {
+		return nil
+	}
+	return &a.node.pause
 }
 
 // want says which programs a caller can't do without.
 type want struct {
-	servers, controllerManager, helm bool
+	servers, controllerManager, helm, helm3, node bool
 }
 
 // findAssets returns the programs, building what is missing. It never looks on
@@ -28,22 +37,37 @@ func findAssets(ctx context.Context, want want) (assets, error) {
 	if err != nil {
 		return assets{}, err
 	}
-	helm, err := cacheBuilder(filepath.Join("helm", helmVersion), helmProgram())
-	if err != nil {
-		return assets{}, err
-	}
-	if want.helm {
-		if err := helm.build(ctx); err != nil {
+	if want.node {
+		if found.node, err = findNode(ctx); err != nil {
 			return assets{}, err
 		}
 	}
-	if missing, err := helm.missing(); err != nil {
+	if found.helm, err = findHelm(ctx, helmVersion, want.helm); err != nil {
 		return assets{}, err
-	} else if len(missing) == 0 {
-		path := helm.path(helmProgram())
-		found.helm = &path
+	}
+	if found.helm3, err = findHelm(ctx, helm3Version, want.helm3); err != nil {
+		return assets{}, err
 	}
 	return found, nil
+}
+
+// findHelm returns the path of helm of that version, or nil if it isn't built
+// and needn't be.
+func findHelm(ctx context.Context, version string, needed bool) (*string, error) {
+	helm, err := cacheBuilder(filepath.Join("helm", version), helmProgram(version))
+	if err != nil {
+		return nil, err
+	}
+	if needed {
+		if err := helm.build(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if missing, err := helm.missing(); err != nil || len(missing) > 0 {
+		return nil, err
+	}
+	path := helm.path(helm.programs[0])
+	return &path, nil
 }
 
 func findControlPlane(ctx context.Context, want want) (assets, error) {

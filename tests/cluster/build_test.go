@@ -148,7 +148,7 @@ func TestGoOutputCountsModules(t *testing.T) {
 
 func TestStampsTellRecipesApart(t *testing.T) {
 	seen := map[string]string{}
-	all := append(controlPlanePrograms(), helmProgram())
+	all := append(controlPlanePrograms(), helmProgram(helmVersion), helmProgram(helm3Version))
 	for _, p := range append(all, prometheusPrograms()...) {
 		stamp, err := p.stamp()
 		if err != nil {
@@ -181,7 +181,7 @@ func TestAssetsOfAFolder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if found.controllerManager != "" || found.helm != nil || found.kubectl != filepath.Join(folder, "kubectl") {
+	if found.controllerManager != "" || found.helm != nil || found.helm3 != nil || found.kubectl != filepath.Join(folder, "kubectl") {
 		t.Errorf("got %+v", found)
 	}
 }

@@ -24,7 +24,7 @@ func describeExisting(ctx context.Context, programs assets) (description, error)
 			return description{}, fmt.Errorf("USE_EXISTING_CLUSTER: no kubeconfig: %w", err)
 		}
 	}
-	existing := description{Kubeconfig: kubeconfig, Kubectl: programs.kubectl, Helm: programs.helm}
+	existing := description{Kubeconfig: kubeconfig, Kubectl: programs.kubectl, Helm: programs.helm, Helm3: programs.helm3}
 	// kubectl looks where we did.
 	command := exec.CommandContext(ctx, programs.kubectl,
 		"config", "view", "--minify", "--output=jsonpath={.clusters[0].cluster.server}")

@@ -17,7 +17,8 @@ func main() {
 	os.Exit(run(os.Args[1:]))
 }
 
-// run returns the exit status: 0, 1 if it failed, 2 if it wasn't understood.
+// run returns the exit status: 0, 1 if it failed, 2 if it wasn't understood, 3
+// if this machine can't; a sandbox has that of its command.
 func run(args []string) int {
 	parsed, err := parse(args)
 	if err != nil {
@@ -33,14 +34,18 @@ func run(args []string) int {
 		err = start(ctx, args)
 	case prometheusArgs:
 		err = buildPrometheus(ctx)
+	case checkNodeArgs:
+		err = checkNode(ctx)
+	case sandboxArgs:
+		if args.within {
+			err = initSandbox(args.command)
+		} else {
+			err = sandbox(ctx, args)
+		}
 	default:
 		_, err = io.WriteString(os.Stdout, usage)
 	}
-	if err != nil {
-		progress("%s", err)
-		return 1
-	}
-	return 0
+	return statusOf(err)
 }
 
 // errSignal and errEndOfInput are the ways of asking us to stop.
@@ -65,7 +70,7 @@ func untilSignal() (context.Context, func()) {
 }
 
 func build(ctx context.Context, args buildArgs) error {
-	programs, err := findAssets(ctx, want{servers: true, controllerManager: true, helm: args.helm})
+	programs, err := findAssets(ctx, want{servers: true, controllerManager: true, helm: args.helm, helm3: args.helm3, node: args.node})
 	if err != nil {
 		return err
 	}
@@ -73,7 +78,9 @@ func build(ctx context.Context, args buildArgs) error {
 		Assets  string  `json:"assets"`
 		Kubectl string  `json:"kubectl"`
 		Helm    *string `json:"helm"`
-	}{programs.folder, programs.kubectl, programs.helm})
+		Helm3   *string `json:"helm3"`
+		Pause   *string `json:"pause"`
+	}{programs.folder, programs.kubectl, programs.helm, programs.helm3, programs.pause()})
 }
 
 func printLine(value any) error {

@@ -15,14 +15,22 @@ import (
 const (
 	kubernetesVersion = "v1.37.2"
 	helmVersion       = "v4.3.1"
-	helmPackage       = "helm.sh/helm/v4/cmd/helm"
+	helm3Version      = "v3.22.0"
+	// helm3Kubernetes is the minor version of the client-go that helm 3 has in
+	// its go.mod. Its makefile sets it; helm 4 finds it by itself.
+	helm3Kubernetes = "37"
 )
 
 // The module that the programs are built from travels inside this program, so
 // that it can build them wherever it runs.
 //
-//go:embed go.mod go.sum cmd
+//go:embed go.mod go.sum node.sum cmd
 var module embed.FS
+
+// nodeSums are the lines that a node's programs need in go.sum besides. In go.sum
+// itself, as what they need in go.mod, they would be a reason to build the control
+// plane again.
+const nodeSums = "node.sum"
 
 // A program is something `build` makes: all a build depends on is in here.
 type program struct {
@@ -34,6 +42,8 @@ type program struct {
 	source string
 	// usually is how long a build takes on two cores when nothing is cached.
 	usually string
+	// sums is a file of the embedded module that go.sum goes on with, or empty.
+	sums string
 }
 
 func (p program) embedded() bool { return strings.HasPrefix(p.source, "./") }
@@ -41,34 +51,53 @@ func (p program) embedded() bool { return strings.HasPrefix(p.source, "./") }
 // controlPlanePrograms come in the order in which they are built: what is
 // compiled for one is there for the next.
 func controlPlanePrograms() []program {
+	ldflags := kubernetesFlags()
+	return []program{
+		{name: "etcd", ldflags: ldflags, source: "./cmd/etcd", usually: "half a minute"},
+		{name: "kube-apiserver", ldflags: ldflags, source: "./cmd/kube-apiserver", usually: "5 to 7 minutes"},
+		{name: "kube-controller-manager", ldflags: ldflags, source: "./cmd/kube-controller-manager", usually: "2 to 3 minutes"},
+		{name: "kubectl", ldflags: ldflags, source: "./cmd/kubectl", usually: "1 minute"},
+	}
+}
+
+// nodePrograms are what a node needs besides the container runtime, and the
+// scheduler, which is of no use without one.
+func nodePrograms() []program {
+	ldflags := kubernetesFlags()
+	return []program{
+		{name: "pause", ldflags: []string{"-s", "-w"}, source: "./cmd/pause", usually: "a second"},
+		{name: "kube-scheduler", ldflags: ldflags, source: "./cmd/kube-scheduler", usually: "half a minute", sums: nodeSums},
+		{name: "kubelet", ldflags: ldflags, source: "./cmd/kubelet", usually: "1 to 2 minutes", sums: nodeSums},
+	}
+}
+
+func kubernetesFlags() []string {
 	gitVersion := "-X k8s.io/component-base/version."
 	major, minor, _ := strings.Cut(strings.TrimPrefix(kubernetesVersion, "v"), ".")
 	minor, _, _ = strings.Cut(minor, ".")
-	ldflags := []string{
+	return []string{
 		"-s", "-w",
 		gitVersion + "gitVersion=" + kubernetesVersion,
 		gitVersion + "gitMajor=" + major,
 		gitVersion + "gitMinor=" + minor,
 	}
-	of := func(name, usually string) program {
-		return program{name: name, ldflags: ldflags, source: "./cmd/" + name, usually: usually}
-	}
-	return []program{
-		of("etcd", "half a minute"),
-		of("kube-apiserver", "5 to 7 minutes"),
-		of("kube-controller-manager", "2 to 3 minutes"),
-		of("kubectl", "1 minute"),
-	}
 }
 
-func helmProgram() program {
+// helmProgram is helm of that version, such as v4.3.1.
+func helmProgram(version string) program {
+	major, _, _ := strings.Cut(version, ".")
+	module := "helm.sh/helm/" + major
+	ldflags := []string{"-s", "-w", "-X " + module + "/internal/version.version=" + version}
+	if major == "v3" {
+		for _, where := range []string{"chartutil", "lint/rules"} {
+			version := "-X " + module + "/pkg/" + where + ".k8sVersion"
+			ldflags = append(ldflags, version+"Major=1", version+"Minor="+helm3Kubernetes)
+		}
+	}
 	return program{
-		name: "helm",
-		ldflags: []string{
-			"-s", "-w",
-			"-X helm.sh/helm/v4/internal/version.version=" + helmVersion,
-		},
-		source:  helmPackage + "@" + helmVersion,
+		name:    "helm",
+		ldflags: ldflags,
+		source:  module + "/cmd/helm@" + version,
 		usually: "2 to 3 minutes",
 	}
 }
@@ -82,7 +111,11 @@ func (p program) stamp() (string, error) {
 		fmt.Fprintf(hash, "%s\n", p.tags)
 	}
 	if p.embedded() {
-		for _, root := range []string{"go.mod", "go.sum", filepath.ToSlash(filepath.Clean(p.source))} {
+		roots := []string{"go.mod", "go.sum", filepath.ToSlash(filepath.Clean(p.source))}
+		if p.sums != "" {
+			roots = append(roots, p.sums)
+		}
+		for _, root := range roots {
 			err := fs.WalkDir(module, root, func(path string, entry fs.DirEntry, err error) error {
 				if err != nil || entry.IsDir() {
 					return err
@@ -99,9 +132,10 @@ func (p program) stamp() (string, error) {
 	return hex.EncodeToString(hash.Sum(nil)), nil
 }
 
-// unpackModule writes the embedded module to a folder.
-func unpackModule(folder string) error {
-	return fs.WalkDir(module, ".", func(path string, entry fs.DirEntry, err error) error {
+// unpackModule writes the embedded module to a folder, with go.sum as a program
+// needs it.
+func unpackModule(folder string, p program) error {
+	err := fs.WalkDir(module, ".", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -115,4 +149,16 @@ func unpackModule(folder string) error {
 		}
 		return os.WriteFile(target, content, 0o600)
 	})
+	if err != nil || p.sums == "" {
+		return err
+	}
+	var sums []byte
+	for _, name := range []string{"go.sum", p.sums} {
+		content, err := module.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		sums = append(sums, content...)
+	}
+	return os.WriteFile(filepath.Join(folder, "go.sum"), sums, 0o600)
 }

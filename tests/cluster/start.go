@@ -18,6 +18,7 @@ type description struct {
 	Dir        *string `json:"dir"`
 	Kubectl    string  `json:"kubectl"`
 	Helm       *string `json:"helm"`
+	Helm3      *string `json:"helm3"`
 	LogDir     *string `json:"log_dir"`
 	CAFile     *string `json:"ca_file"`
 	AuditLog   *string `json:"audit_log"`
@@ -42,9 +43,14 @@ func start(ctx context.Context, args startArgs) error {
 	if os.Getenv("USE_EXISTING_CLUSTER") == "true" {
 		return useExisting(ctx, args, lines)
 	}
-	programs, err := findAssets(ctx, want{servers: true, controllerManager: args.controllerManager, helm: args.helm})
+	programs, err := findAssets(ctx, want{servers: true, controllerManager: args.controllerManager, helm: args.helm, helm3: args.helm3, node: args.node})
 	if err != nil {
 		return err
+	}
+	if programs.node != nil {
+		if err := programs.node.prepare(args.images); err != nil {
+			return err
+		}
 	}
 	if !args.controllerManager {
 		programs.controllerManager = ""
@@ -76,6 +82,7 @@ func supervise(ctx context.Context, programs assets, folder *workdir, auditLog s
 		Dir:        &folder.path,
 		Kubectl:    programs.kubectl,
 		Helm:       programs.helm,
+		Helm3:      programs.helm3,
 		LogDir:     &logs,
 		CAFile:     &cp.id.caFile,
 		AuditLog:   optional(auditLog),
@@ -101,7 +108,7 @@ func supervise(ctx context.Context, programs assets, folder *workdir, auditLog s
 
 // useExisting describes the current cluster and then only waits.
 func useExisting(ctx context.Context, args startArgs, lines <-chan string) error {
-	programs, err := findAssets(ctx, want{helm: args.helm})
+	programs, err := findAssets(ctx, want{helm: args.helm, helm3: args.helm3})
 	if err != nil {
 		return err
 	}

@@ -1,7 +1,9 @@
 //! The control plane: one for each test process, started at its first use, gone with the process.
 
 use std::{
-    env, fs,
+    env,
+    ffi::OsString,
+    fs,
     io::{BufRead as _, BufReader, Write as _},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
@@ -23,7 +25,7 @@ const KEPT: Duration = Duration::from_hours(1);
 
 static SHARED: OnceLock<Cluster> = OnceLock::new();
 
-/// A running control plane with our CustomResourceDefinitions.
+/// A running control plane, with our CustomResourceDefinitions unless it has a node.
 #[derive(Debug)]
 pub struct Cluster {
     about: About,
@@ -38,6 +40,7 @@ struct About {
     kubeconfig: PathBuf,
     kubectl: PathBuf,
     helm: Option<PathBuf>,
+    helm3: Option<PathBuf>,
     audit_log: Option<PathBuf>,
 }
 
@@ -69,6 +72,20 @@ impl Program {
             Self::ControllerManager => "kube-controller-manager",
         }
     }
+}
+
+/// A major version of helm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Helm {
+    /// The one before, which many still have.
+    Three,
+    /// The newest.
+    Four,
+}
+
+impl Helm {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Three, Self::Four];
 }
 
 /// A program that is away, until [`Outage::end`] or the drop of this.
@@ -110,17 +127,40 @@ impl Output {
 impl Cluster {
     /// The control plane of this process. The first run on a machine builds it, which takes minutes and says so.
     pub async fn shared() -> &'static Self {
-        blocking(|| SHARED.get_or_init(Self::start)).await
+        blocking(|| {
+            SHARED.get_or_init(|| {
+                let cluster = Self::start(&[]);
+                cluster.install_crds();
+                cluster
+            })
+        })
+        .await
     }
 
-    fn start() -> Self {
+    /// One with a node that runs Pods, and has these images. It comes without our CustomResourceDefinitions, and takes
+    /// a sandbox; see tests/cluster/README.md.
+    pub async fn with_node(images: Vec<PathBuf>) -> &'static Self {
+        blocking(move || {
+            SHARED.get_or_init(|| {
+                let mut args = vec![OsString::from("--node")];
+                for image in images {
+                    args.extend(["--image".into(), image.into_os_string()]);
+                }
+                Self::start(&args)
+            })
+        })
+        .await
+    }
+
+    fn start(args: &[OsString]) -> Self {
         // kube and reqwest leave the choice to the process; a second call finds it made.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let files = folder();
         let program = build_supervisor(&files);
         let mut process = Command::new(&program)
-            .args(["start", "--helm", "--audit-log"])
+            .args(["start", "--helm", "--helm3", "--audit-log"])
             .arg(files.join("audit.log"))
+            .args(args)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -135,14 +175,12 @@ impl Cluster {
             .unwrap_or_else(|error| panic!("the control plane did not start: {error} {line:?}"));
         // It runs; another process builds its own.
         let _ = fs::remove_file(program);
-        let cluster = Self {
+        Self {
             existing: about.audit_log.is_none(),
             about,
             files,
             supervisor: Mutex::new(supervisor),
-        };
-        cluster.install_crds();
-        cluster
+        }
     }
 
     fn install_crds(&self) {
@@ -172,9 +210,17 @@ impl Cluster {
         &self.about.kubectl
     }
 
-    /// The helm that goes with it.
+    /// The helm that goes with it, of the newest major version.
     pub fn helm_program(&self) -> &Path {
         self.about.helm.as_deref().expect("helm was asked for")
+    }
+
+    /// Helm of that major version.
+    pub fn helm_program_of(&self, version: Helm) -> &Path {
+        match version {
+            Helm::Three => self.about.helm3.as_deref().expect("helm 3 was asked for"),
+            Helm::Four => self.helm_program(),
+        }
     }
 
     /// A folder for files of this process; it outlives the process for an hour.
@@ -184,7 +230,7 @@ impl Cluster {
 
     /// The operator of this build as it is now, for the life of this process: a build meanwhile must not replace it
     /// between two starts. A link, never a copy: a copy onto a link of the same file would empty it.
-    pub(super) fn operator(&self) -> &Path {
+    pub fn operator(&self) -> &Path {
         static KEPT: OnceLock<PathBuf> = OnceLock::new();
         KEPT.get_or_init(|| {
             let program = Operator::program();
@@ -236,12 +282,14 @@ impl Cluster {
 
     /// Runs helm as the administrator.
     pub async fn helm(&'static self, args: &[&str]) -> Output {
-        let args: Vec<String> = args.iter().map(|&arg| arg.to_owned()).collect();
-        blocking(move || {
-            let args: Vec<&str> = args.iter().map(String::as_str).collect();
-            self.run_helm(&args)
-        })
-        .await
+        self.helm_of(Helm::Four, args).await
+    }
+
+    /// Runs helm of that major version as the administrator.
+    pub async fn helm_of(&'static self, version: Helm, args: &[&str]) -> Output {
+        let mut command = Command::new(self.helm_program_of(version));
+        command.args(args).env("KUBECONFIG", &self.about.kubeconfig);
+        blocking(move || run(&mut command, "")).await
     }
 
     /// Stops it, and returns once nothing of it runs. Tests leave it to end with their process.
@@ -307,12 +355,6 @@ impl Cluster {
             .arg(&self.about.kubeconfig)
             .args(args);
         run(&mut command, input)
-    }
-
-    pub(super) fn run_helm(&self, args: &[&str]) -> Output {
-        let mut command = Command::new(self.helm_program());
-        command.args(args).env("KUBECONFIG", &self.about.kubeconfig);
-        run(&mut command, "")
     }
 }
 

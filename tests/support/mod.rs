@@ -55,7 +55,7 @@ pub mod wait;
 pub mod world;
 
 pub use audit::{Audit, AuditEvent, AuditMark};
-pub use cluster::{Cluster, Outage, Output, Program};
+pub use cluster::{Cluster, Helm, Outage, Output, Program};
 #[cfg(feature = "otel")]
 pub use collector::{Collector, attribute};
 pub use events::event_lines;
@@ -66,4 +66,4 @@ pub use rest::{Mark, Seen, Sent, delete, list, list_vaults, patch, post};
 pub use rights::{Spaces, Watched};
 pub use serde_json::{Value, json};
 pub use wait::{QUIET, SOON, eventually};
-pub use world::{API_KEY_SECRET, Setup, World};
+pub use world::{API_KEY_SECRET, Setup, World, undisturbed};

@@ -105,6 +105,18 @@ pub async fn prepare(
         .kubectl_with(&["create", "-f", "-"], &rights)
         .await
         .ok();
+    let path = operators_kubeconfig(cluster, client, system).await;
+    wait_for_rights(client, namespace, system).await;
+    path
+}
+
+/// A kubeconfig with the rights of the operator's ServiceAccount in this namespace.
+pub async fn operators_kubeconfig(
+    cluster: &'static Cluster,
+    client: &Client,
+    system: &str,
+) -> PathBuf {
+    let post = PostParams::default();
     let request = TokenRequest {
         spec: TokenRequestSpec {
             audiences: Vec::new(),
@@ -124,7 +136,6 @@ pub async fn prepare(
     kubeconfig["users"][0]["user"] = json!({ "token": token });
     let path = cluster.files().join(format!("{system}.kubeconfig"));
     fs::write(&path, kubeconfig.to_string()).expect("a file for the kubeconfig");
-    wait_for_rights(client, namespace, system).await;
     path
 }
 
@@ -164,7 +175,7 @@ async fn wait_for_rights(client: &Client, namespace: &str, system: &str) {
     }
 }
 
-/// The chart's manifests without its Deployment, for [`RENDERED_FOR`] and these neighbours.
+/// The chart's manifests that are about rights, for [`RENDERED_FOR`] and these neighbours.
 async fn rights(cluster: &'static Cluster, neighbours: &[String], watched: Watched) -> String {
     static RIGHTS: Mutex<BTreeMap<Vec<String>, String>> = Mutex::const_new(BTreeMap::new());
     let (system, namespace) = RENDERED_FOR;
@@ -183,7 +194,10 @@ async fn rights(cluster: &'static Cluster, neighbours: &[String], watched: Watch
     let rendered = render(cluster, system, set.as_slice()).await;
     let rights = rendered
         .split("\n---\n")
-        .filter(|manifest| !manifest.contains("\nkind: Deployment\n"))
+        .filter(|manifest| {
+            manifest.contains("\nkind: ServiceAccount\n")
+                || manifest.contains("\napiVersion: rbac.authorization.k8s.io/v1\n")
+        })
         .collect::<Vec<_>>()
         .join("\n---\n");
     assert!(rights.contains("kind: ClusterRoleBinding"), "{rendered}");

@@ -31,17 +31,46 @@ app.kubernetes.io/name: {{ include "vaultsecret-operator.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
-{{- define "vaultsecret-operator.labels" -}}
+{{- define "vaultsecret-operator.ownLabels" -}}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
 {{ include "vaultsecret-operator.selectorLabels" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 
+{{- /* The chart's own labels win: a key twice would be no manifest. */}}
+{{- define "vaultsecret-operator.labels" -}}
+{{- merge (include "vaultsecret-operator.ownLabels" . | fromYaml) (.Values.commonLabels | default dict) | toYaml }}
+{{- end }}
+
+{{- define "vaultsecret-operator.podLabels" -}}
+{{- $own := include "vaultsecret-operator.ownLabels" . | fromYaml }}
+{{- merge $own (.Values.podLabels | default dict) (.Values.commonLabels | default dict) | toYaml }}
+{{- end }}
+
+{{- /* Of an object with a namespace, labels and annotations of its own: a list of the root, its name, its values. */}}
+{{- define "vaultsecret-operator.metadata" -}}
+{{- $root := index . 0 }}
+{{- with index . 2 -}}
+name: {{ index $ 1 }}
+namespace: {{ .namespace | default $root.Release.Namespace }}
+labels:
+  {{- merge (include "vaultsecret-operator.labels" $root | fromYaml) (.labels | default dict) | toYaml | nindent 2 }}
+{{- with .annotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "vaultsecret-operator.metricsService" -}}
+{{- include "vaultsecret-operator.fullname" . | trunc 55 | trimSuffix "-" }}-metrics
+{{- end }}
+
 {{- define "vaultsecret-operator.image" -}}
 {{- $image := .Values.image }}
 {{- if not $image.repository }}
-{{- fail (printf "\n\nimage.repository is not set, and there is no default: build the image with `docker build -t REGISTRY/vaultsecret-operator:%s .`, push it to a registry your cluster can pull from, and run helm again with `--set image.repository=REGISTRY/vaultsecret-operator`.\n" .Chart.AppVersion) }}
+{{- fail (printf "\n\nimage.repository is not set, and there is no default: build the image with `make image` or `docker build -t REGISTRY/vaultsecret-operator:%s .`, push it to a registry your cluster can pull from, and run helm again with `--set image.repository=REGISTRY/vaultsecret-operator`.\n" .Chart.AppVersion) }}
 {{- end }}
 {{- if $image.digest }}
 {{- printf "%s@%s" $image.repository $image.digest }}
