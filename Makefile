@@ -19,16 +19,21 @@ ACTIONLINT := $(TOOLS)/actionlint@v1.7.12/actionlint
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= $(notdir $(wildcard fuzz/corpus/*))
 
-# Where the files of a release go, the namespace that install.yaml is for, and the image in it: `REPOSITORY:TAG` or
-# `REPOSITORY@sha256:…`.
+# The image. Of this machine's architecture, or of another that rustc has a target and a linker for.
+VERSION = $(shell sed -n '0,/^version = /s/^version = "\(.*\)"/\1/p' Cargo.toml)
+ARCH ?= $(shell uname -m)
+IMAGE ?= localhost/vaultsecret-operator
+IMAGE_FILE ?= target/image/vaultsecret-operator-$(VERSION)-$(ARCH).tar
+
+# Where the files of a release go, the namespace that install.yaml is for, and the digest of the image in it.
 DIST := target/dist
 NAMESPACE ?= vaultsecret-system
-IMAGE ?=
+DIGEST ?=
 
-.PHONY: help demo test lint deny advisories fuzz sbom release-manifests crds cluster clean bless
+.PHONY: help demo test e2e image lint deny advisories fuzz sbom release-manifests crds bless cluster clean
 
 help: ## Say what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Watch the operator at work on this machine, in one terminal; KEEP=1 leaves it running until Enter
 	@printf '\n== the control plane: built once, 5 to 15 minutes, then cached\n'
@@ -44,19 +49,51 @@ test: ## Run all tests; most of them against a real API server
 	$(CLUSTER) build --helm --helm3
 	@printf '\n== tests of the control plane\n'
 	go test -C tests/cluster -count=1 -timeout=20m .
+	@printf '\n== what GitOps tools say of statuses: built once in a minute, then cached\n'
+	go build -C tests/gitops -o /dev/null .
+	@printf '\n== tests of the image\n'
+	go test -C tools/image .
 	@printf '\n== tests of the operator\n'
 	RUST_TEST_THREADS=$(TEST_THREADS) cargo test --workspace --all-features --locked
+
+e2e: ## Install the chart on a real node, in a sandbox, and kill its leader; Linux and root; KEEP=1 leaves it running
+	@tests/e2e/run $(if $(filter-out 0,$(KEEP)),--keep)
+
+# Linked statically: the image holds nothing else but certificates. `--target` keeps the flag from proc macros.
+image: ## Build the operator's image without a container engine, and say what to do with it
+	@printf '\n== the operator, without any library\n'
+	RUSTFLAGS='-C target-feature=+crt-static' \
+		cargo build --release --locked --bin vaultsecret-operator --target $(ARCH)-unknown-linux-gnu
+	@printf '\n== its image\n'
+	@digest=$$(go run -C tools/image . \
+		--program '$(CURDIR)/target/$(ARCH)-unknown-linux-gnu/release/vaultsecret-operator' --cmd run \
+		--name '$(IMAGE):$(VERSION)' --out '$(abspath $(IMAGE_FILE))' \
+		--label org.opencontainers.image.title=vaultsecret-operator \
+		--label org.opencontainers.image.description='Syncs secrets into the Nairi vault, one PATCH per change' \
+		--label org.opencontainers.image.version='$(VERSION)' \
+		--label org.opencontainers.image.licenses=Apache-2.0 \
+		--label org.opencontainers.image.revision="$$(git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null || echo unknown)"); \
+	printf '%s\n' '$(IMAGE):$(VERSION) is in $(IMAGE_FILE),' \
+		"$$(du -h --apparent-size '$(IMAGE_FILE)' | cut -f1)B, $$digest" '' 'Then one of' \
+		'  docker load -i $(IMAGE_FILE)                        # or podman load' \
+		'  kind load image-archive $(IMAGE_FILE)' \
+		'  ctr -n k8s.io images import $(IMAGE_FILE)           # on a node' \
+		'  skopeo copy --preserve-digests oci-archive:$(IMAGE_FILE) docker://REGISTRY/vaultsecret-operator:$(VERSION)' \
+		'  crane push $(IMAGE_FILE) REGISTRY/vaultsecret-operator:$(VERSION)' '' \
+		'and helm install … --set image.repository=REGISTRY/vaultsecret-operator   # without a registry: $(IMAGE)'
 
 lint: ## Check formatting, lints, documentation, chart and dependencies
 	@printf '\n== formatting\n'
 	cargo fmt --all --check
-	@unformatted=$$(gofmt -l tests/cluster); \
+	@unformatted=$$(gofmt -l tests/cluster tests/gitops tools); \
 	if [ -n "$$unformatted" ]; then printf 'not formatted, run gofmt -w:\n%s\n' "$$unformatted" >&2; exit 1; fi
 	@$(MAKE) --no-print-directory deny
 	@printf '\n== lints\n'
 	cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
 	cargo clippy --workspace --locked -- -D warnings
 	go vet -C tests/cluster .
+	go vet -C tests/gitops ./...
+	go vet -C tools/image .
 	@printf '\n== documentation\n'
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --all-features --no-deps --locked
 	@$(MAKE) --no-print-directory $(ACTIONLINT)
@@ -93,17 +130,12 @@ sbom: $(CYCLONEDX) ## Say what the program is made of, as CycloneDX, in target/d
 	@rm -f tests/nairi-sim/vaultsecret-operator.cdx.json
 
 # Nothing is published by this: it makes the files, for whoever releases the operator somewhere.
-release-manifests: ## Make install.yaml, crds.yaml, the chart's archive and their checksums in target/dist, for IMAGE
-	@[[ "$(IMAGE)" == *[:@]* ]] || { printf 'say which image: make release-manifests IMAGE=REPOSITORY:TAG, or IMAGE=REPOSITORY@sha256:…\n' >&2; exit 1; }
+release-manifests: ## Make install.yaml, crds.yaml, the chart's archive and checksums in target/dist, for IMAGE and DIGEST
+	@[[ '$(IMAGE)' != localhost/* ]] || { printf 'say where the image is: make release-manifests IMAGE=REGISTRY/vaultsecret-operator [DIGEST=sha256:…]\n' >&2; exit 1; }
 	@mkdir -p $(DIST)
 	@helm=$$($(CLUSTER) build --helm | sed -n 's/.*"helm":"\([^"]*\)".*/\1/p'); \
-	image='$(IMAGE)'; \
-	case "$$image" in \
-		*@*) named="image.repository=$${image%@*},image.digest=$${image##*@}" ;; \
-		*) named="image.repository=$${image%:*},image.tag=$${image##*:}" ;; \
-	esac; \
 	{ printf 'apiVersion: v1\nkind: Namespace\nmetadata:\n  name: $(NAMESPACE)\n  labels:\n    pod-security.kubernetes.io/enforce: restricted\n'; \
-	  "$$helm" template vaultsecret-operator $(CHART) --namespace $(NAMESPACE) --set "$$named"; } > $(DIST)/install.yaml; \
+	  "$$helm" template vaultsecret-operator $(CHART) --namespace $(NAMESPACE) --set 'image.repository=$(IMAGE),image.digest=$(DIGEST)'; } > $(DIST)/install.yaml; \
 	"$$helm" package $(CHART) --destination $(DIST)
 	@for crd in crds/*.yaml; do printf -- '---\n'; cat "$$crd"; done > $(DIST)/crds.yaml
 	cd $(DIST) && rm -f SHA256SUMS && sha256sum -- * > SHA256SUMS && cat SHA256SUMS

@@ -3,9 +3,10 @@
 use std::{fs, io, path::Path};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+    CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
 use kube::CustomResourceExt;
+use serde_json::json;
 
 use crate::api::{ClusterVaultConnection, VaultConnection, VaultSecret};
 
@@ -26,6 +27,7 @@ pub fn all() -> Vec<CustomResourceDefinition> {
             .and_then(|s| s.open_api_v3_schema.as_mut())
         {
             tidy(schema);
+            begin_unobserved(schema);
         }
     }
     crds
@@ -69,6 +71,15 @@ fn file_name(crd: &CustomResourceDefinition) -> String {
 fn file_content(crd: &CustomResourceDefinition) -> String {
     let yaml = serde_saphyr::to_string(crd).expect("a CustomResourceDefinition is plain data");
     format!("{HEADER}{yaml}")
+}
+
+/// Gives a new object a status that says that no generation of it was observed. kstatus, which GitOps tools go by,
+/// takes an object without a status for one that is done.
+fn begin_unobserved(schema: &mut JSONSchemaProps) {
+    let status = schema.properties.as_mut();
+    if let Some(status) = status.and_then(|properties| properties.get_mut("status")) {
+        status.default = Some(JSON(json!({"observedGeneration": -1})));
+    }
 }
 
 /// Removes `nullable`, which comes with every `Option`: without it the API server drops a null

@@ -1,50 +1,29 @@
 //! What `/metrics` shows. Labels are closed enums; none holds a name.
 
+mod labels;
 pub mod live;
 
-use std::time::Duration;
+use std::{hash::Hash, time::Duration};
 
+pub use self::labels::Outcome;
+
+use self::labels::{
+    Action, ActionLabel, FieldLabel, MethodLabel, RequestLabels, ResultLabel, VersionLabel,
+};
 use crate::{
     nairi::Method,
     reconcile::{fields::Fields, verdict::Verdict},
 };
 use prometheus_client::{
-    encoding::{EncodeLabelSet, text::encode},
+    encoding::text::encode,
     metrics::{
         counter::Counter,
         family::Family,
         gauge::Gauge,
         histogram::{Histogram, exponential_buckets},
-        info::Info,
     },
     registry::Registry,
 };
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ResultLabel {
-    result: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RequestLabels {
-    method: &'static str,
-    code: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct MethodLabel {
-    method: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct FieldLabel {
-    field: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ActionLabel {
-    action: &'static str,
-}
 
 /// The operator's metrics. Cheap to clone.
 #[derive(Clone)]
@@ -65,18 +44,35 @@ fn seconds() -> Histogram {
     Histogram::new(exponential_buckets(0.001, 2.0, 16))
 }
 
+/// A counter for each value of a label, at 0.
+fn counters<L: Clone + Eq + Hash>(all: impl Iterator<Item = L>) -> Family<L, Counter> {
+    let family = Family::default();
+    for labels in all {
+        drop(family.get_or_create(&labels));
+    }
+    family
+}
+
+fn seconds_by_method() -> Family<MethodLabel, Histogram, fn() -> Histogram> {
+    let family = Family::new_with_constructor(seconds as fn() -> Histogram);
+    for method in MethodLabel::all() {
+        drop(family.get_or_create(&method));
+    }
+    family
+}
+
 impl Metrics {
     /// The metrics, and the registry that shows them.
     #[must_use]
     pub fn new() -> (Self, Registry) {
         let metrics = Self {
-            reconciles: Family::default(),
+            reconciles: counters(ResultLabel::all()),
             reconcile_duration: seconds(),
-            requests: Family::default(),
-            request_duration: Family::new_with_constructor(seconds as fn() -> Histogram),
-            patched_fields: Family::default(),
+            requests: counters(RequestLabels::all()),
+            request_duration: seconds_by_method(),
+            patched_fields: counters(FieldLabel::all()),
             propagation: seconds(),
-            drift: Family::default(),
+            drift: counters(ActionLabel::all()),
             released: Counter::default(),
             leader: Gauge::default(),
         };
@@ -129,33 +125,37 @@ impl Metrics {
             released,
         );
         registry.register("leader", "Whether this replica acts: 1, or 0", leader);
-        let build = vec![("version", env!("CARGO_PKG_VERSION"))];
-        registry.register("build", "The running version", Info::new(build));
+        // A gauge, as it is everywhere: the type `info` is unknown to who reads the older text format.
+        let build = Family::<_, Gauge>::default();
+        for version in VersionLabel::all() {
+            build.get_or_create(&version).set(1);
+        }
+        registry.register("build_info", "The running version", build);
         (metrics, registry)
     }
 
     /// A reconcile ended.
     pub fn reconciled(&self, verdict: &Verdict, took: Duration) {
-        let result = verdict.label();
-        self.reconciles.get_or_create(&ResultLabel { result }).inc();
+        self.ended(Outcome::from(verdict));
         self.reconcile_duration.observe(took.as_secs_f64());
     }
 
     /// A reconcile panicked.
     pub fn panicked(&self) {
-        self.reconciles
-            .get_or_create(&ResultLabel { result: "panicked" })
-            .inc();
+        self.ended(Outcome::Panicked);
+    }
+
+    fn ended(&self, outcome: Outcome) {
+        self.reconciles.get_or_create(&outcome.into()).inc();
     }
 
     /// A request to the Nairi API ended.
     pub fn requested(&self, method: Method, code: &'static str, took: Duration) {
-        let method = method.as_str();
         self.requests
-            .get_or_create(&RequestLabels { method, code })
+            .get_or_create(&RequestLabels::new(method, code))
             .inc();
         self.request_duration
-            .get_or_create(&MethodLabel { method })
+            .get_or_create(&method.into())
             .observe(took.as_secs_f64());
     }
 
@@ -172,38 +172,28 @@ impl Metrics {
     /// A PATCH was confirmed, this long after its cause was seen.
     pub fn patched(&self, fields: Fields, after: Duration) {
         for field in fields.names() {
-            self.patched_fields
-                .get_or_create(&FieldLabel {
-                    field: field.as_str(),
-                })
-                .inc();
+            self.patched_fields.get_or_create(&field.into()).inc();
         }
         self.propagation.observe(after.as_secs_f64());
     }
 
     /// Somebody else's change was found, and is left in place.
     pub fn drift_reported(&self) {
-        self.drift
-            .get_or_create(&ActionLabel { action: "reported" })
-            .inc();
+        self.drifted(Action::Reported);
     }
 
     /// Somebody else was found to keep writing.
     pub fn contended(&self) {
-        self.drift
-            .get_or_create(&ActionLabel {
-                action: "contended",
-            })
-            .inc();
+        self.drifted(Action::Contended);
     }
 
     /// Somebody else's change was put right.
     pub fn drift_corrected(&self) {
-        self.drift
-            .get_or_create(&ActionLabel {
-                action: "corrected",
-            })
-            .inc();
+        self.drifted(Action::Corrected);
+    }
+
+    fn drifted(&self, action: Action) {
+        self.drift.get_or_create(&action.into()).inc();
     }
 }
 

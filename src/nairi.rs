@@ -18,6 +18,7 @@
 mod body;
 mod call;
 mod client;
+mod code;
 mod config;
 mod domains;
 mod error;
@@ -36,6 +37,7 @@ mod transport;
 
 pub use body::{NewSecret, SecretPatch};
 pub use client::{Client, Config, ConfigError, Method, Observer};
+pub use code::codes;
 pub use config::unobserved;
 pub use domains::{is_unrestricted, same_domains, same_instant};
 pub use error::{Class, Error};

@@ -8,7 +8,7 @@ use std::time::Instant;
 use kube::ResourceExt as _;
 use tracing::{Span, field::Empty, info_span};
 
-use crate::{api::VaultSecret, reconcile::verdict::Verdict};
+use crate::{api::VaultSecret, metrics::Outcome, reconcile::verdict::Verdict};
 
 /// One pass of `object`, due since `due`.
 #[must_use]
@@ -28,7 +28,7 @@ pub fn pass(object: &VaultSecret, due: Instant) -> Span {
 /// How the pass under way ended.
 pub fn ended(verdict: &Verdict) {
     let span = Span::current();
-    span.record("vaultsecret.result", verdict.label());
+    span.record("vaultsecret.result", Outcome::from(verdict).as_str());
     if let Verdict::Blocked { refusal, .. } = verdict {
         span.record("vaultsecret.reason", refusal.reason.as_str());
         span.record("otel.status_code", "ERROR");

@@ -22,6 +22,7 @@ mod docs;
 mod drift;
 mod dry_run;
 mod force;
+mod gitops;
 mod hostile_server;
 mod hostile_tenants;
 mod leader;

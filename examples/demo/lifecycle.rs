@@ -3,8 +3,9 @@
 use std::time::Instant;
 
 use crate::{
+    requests::{arrival, request},
     screen::Screen,
-    stage::{Moment, Stage, arrival, request},
+    stage::{Moment, Stage},
     steps::{NAMESPACE, SECRET_ID, VAULT_ID},
     support::{SOON, eventually},
 };

@@ -3,27 +3,23 @@
 //! Whatever it prints was observed: the requests are those in the simulator's log. It ends with 0 only if
 //! every step happened, and leaves nothing running.
 
+mod ending;
 mod lifecycle;
+mod requests;
 mod screen;
 mod stage;
 mod steps;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
-use std::{
-    io::Read as _,
-    panic::{self, AssertUnwindSafe},
-    process::ExitCode,
-    sync::{Arc, Mutex, PoisonError},
+use std::{process::ExitCode, sync::Mutex};
+
+use self::{
+    ending::{INTERRUPTED, Signals, enter, hold_panics, unless_ended},
+    screen::Screen,
+    stage::Stage,
+    support::Operator,
 };
-
-use futures::FutureExt as _;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-
-use self::{screen::Screen, stage::Stage, support::Operator};
-
-/// The exit status after SIGINT, as shells have it.
-const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
     // `examples/` means the same wherever this was started.
@@ -95,73 +91,4 @@ async fn play(screen: &mut Screen, stage: &mut Stage) -> Result<(), String> {
     stage.meddle(screen).await?;
     stage.create_and_delete(screen).await?;
     stage.search(screen).await
-}
-
-/// How `work` ended, a panic being a failure too; `None` if a signal came first.
-async fn unless_ended(
-    signals: &mut Signals,
-    panicked: &Mutex<String>,
-    work: impl Future<Output = Result<(), String>>,
-) -> Option<Result<(), String>> {
-    let of_panic = || {
-        panicked
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    };
-    tokio::select! {
-        ended = AssertUnwindSafe(work).catch_unwind() => {
-            Some(ended.unwrap_or_else(|_| Err(of_panic())))
-        }
-        () = signals.next() => None,
-    }
-}
-
-/// Waits for Enter, or for a signal.
-async fn enter(signals: &mut Signals) {
-    let (pressed, enter) = tokio::sync::oneshot::channel();
-    std::thread::spawn(move || {
-        let read = std::io::stdin().lock().read(&mut [0; 64]);
-        if read.is_ok_and(|read| read > 0) {
-            let _ = pressed.send(());
-        }
-    });
-    tokio::select! {
-        // The end of standard input is no Enter: without a terminal only a signal ends it.
-        Ok(()) = enter => {}
-        () = signals.next() => {}
-    }
-}
-
-/// SIGINT and SIGTERM.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    fn new() -> Self {
-        Self {
-            interrupt: signal(SignalKind::interrupt()).expect("SIGINT can be caught"),
-            terminate: signal(SignalKind::terminate()).expect("SIGTERM can be caught"),
-        }
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
-}
-
-/// The harness panics when something it waits for does not come: that is a step that failed, told as such.
-fn hold_panics() -> Arc<Mutex<String>> {
-    let held = Arc::new(Mutex::new(String::new()));
-    let told = Arc::clone(&held);
-    panic::set_hook(Box::new(move |panic| {
-        let message = panic.payload_as_str().unwrap_or("it panicked");
-        message.clone_into(&mut told.lock().unwrap_or_else(PoisonError::into_inner));
-    }));
-    held
 }

@@ -60,6 +60,12 @@ impl Screen {
         line(&format!("    {} {command}", self.paint(DIM, "$")));
     }
 
+    /// A program that is run now, as one would type it.
+    pub(crate) fn call(&self, program: &str, args: &[&str]) {
+        let said: Vec<_> = args.iter().map(|arg| quoted(arg)).collect();
+        self.command(&format!("{program} {}", said.join(" ")));
+    }
+
     /// What a command printed, as it printed it.
     pub(crate) fn output(&self, text: &str) {
         for text in text.lines() {
@@ -151,6 +157,14 @@ pub(crate) fn span(time: Duration) -> String {
         ..10.0 => format!("{ms:.1} ms"),
         ..1000.0 => format!("{ms:.0} ms"),
         _ => format!("{:.1} s", ms / 1e3),
+    }
+}
+
+fn quoted(arg: &str) -> String {
+    if arg.contains(['{', '"', ' ', '*']) {
+        format!("'{arg}'")
+    } else {
+        arg.to_owned()
     }
 }
 

@@ -7,11 +7,12 @@ use std::{
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
-use nairi_sim::{Entries, Entry, Mark, Sim, Stored};
+use nairi_sim::{Entries, Mark, Sim, Stored};
 use serde_json::json;
 use vaultsecret_operator::api::{Status, VaultSecret, condition};
 
 use crate::{
+    requests::{self, request},
     screen::Screen,
     steps::{NAMESPACE, SECRET, SECRET_ID, SYSTEM, VAULT_SECRET},
     support::{
@@ -22,9 +23,6 @@ use crate::{
 
 /// How long nothing must come for "nothing was sent".
 const STILL: Duration = Duration::from_secs(1);
-
-/// How long nothing more must come for "exactly one".
-const NO_MORE: Duration = Duration::from_millis(300);
 
 /// What runs.
 #[derive(Default)]
@@ -68,8 +66,7 @@ impl Stage {
 
     /// Runs kubectl, shown with what it prints.
     pub(crate) async fn kubectl(&self, screen: &Screen, args: &[&str]) -> Result<(), String> {
-        let said: Vec<_> = args.iter().map(|arg| quoted(arg)).collect();
-        screen.command(&format!("kubectl {}", said.join(" ")));
+        screen.call("kubectl", args);
         screen.output(&self.ask(args).await?);
         Ok(())
     }
@@ -117,10 +114,7 @@ impl Stage {
 
     /// Waits until so many writes arrived at the vault since, and were answered.
     pub(crate) async fn arrived(&self, since: &Moment, count: usize) -> Result<Entries, String> {
-        let there = |log: &Entries| log.since(since.vault).writes().ended().len() >= count;
-        let log = self.sim().log().wait_for(there, SOON).await;
-        log.map(|log| log.since(since.vault))
-            .map_err(|error| format!("no PATCH arrived at the vault: {error}"))
+        requests::arrived(self.sim(), since.vault, count, SOON).await
     }
 
     /// Makes sure that these, and no others, were written to the vault since; returns all requests since.
@@ -129,21 +123,7 @@ impl Stage {
         since: &Moment,
         fields: &[&[&str]],
     ) -> Result<Entries, String> {
-        let so_far = |log: &Entries| log.since(since.vault).writes().len() <= fields.len();
-        let _ = self.sim().log().stays(so_far, NO_MORE).await;
-        let log = self.sim().log().since(since.vault);
-        let writes = log.writes();
-        let as_wanted = writes.len() == fields.len()
-            && writes.iter().zip(fields).all(|(entry, fields)| {
-                entry.method == "PATCH" && entry.fields() == *fields && entry.status() == Some(200)
-            });
-        if as_wanted {
-            Ok(log)
-        } else {
-            Err(format!(
-                "the vault got these writes, not {fields:?}: {writes:#?}"
-            ))
-        }
+        requests::exactly(self.sim(), since.vault, fields).await
     }
 
     /// Makes sure that nothing was written since, neither to Nairi nor to Kubernetes, and shows what was read.
@@ -245,14 +225,6 @@ impl Stage {
     }
 }
 
-/// How long after `since` the first write of `log` arrived; zero if it was there before.
-pub(crate) fn arrival(log: &Entries, since: Instant) -> Option<Duration> {
-    let writes = log.writes();
-    writes
-        .last()
-        .map(|entry| entry.arrived.saturating_duration_since(since))
-}
-
 /// The release build of the operator, in the folder beside that of this program's build.
 pub(crate) fn release_binary() -> Result<PathBuf, String> {
     let own = std::env::current_exe().map_err(|error| error.to_string())?;
@@ -268,29 +240,5 @@ pub(crate) fn release_binary() -> Result<PathBuf, String> {
             "{} is not there: run `make demo`, which builds it",
             program.display()
         ))
-    }
-}
-
-/// A request on one line: what it asked for by the names of its fields, and what came of it.
-pub(crate) fn request(entry: &Entry) -> String {
-    let path = entry.path.trim_start_matches("/api/public/v1");
-    let short = path
-        .rsplit_once("/secrets/")
-        .map_or_else(|| path.to_owned(), |(_, id)| format!("…/secrets/{id}"));
-    let fields = match (entry.method.as_str(), entry.fields()) {
-        ("GET", _) => String::new(),
-        (_, fields) => format!(" {{{}}}", fields.join(", ")),
-    };
-    let status = entry
-        .status()
-        .map_or_else(|| "no answer".to_owned(), |status| status.to_string());
-    format!("{} {short}{fields}  {status}", entry.method)
-}
-
-fn quoted(arg: &str) -> String {
-    if arg.contains(['{', '"', ' ', '*']) {
-        format!("'{arg}'")
-    } else {
-        arg.to_owned()
     }
 }

@@ -6,8 +6,9 @@ use nairi_sim::{NewSecret, NewVault, Options, Sim};
 use serde_json::Value;
 
 use crate::{
+    requests::arrival,
     screen::{Screen, span},
-    stage::{Stage, arrival, release_binary},
+    stage::{Stage, release_binary},
     support::{Cluster, Operator, Spaces, Watched, operator::Launch, rights::prepare},
 };
 

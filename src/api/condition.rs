@@ -95,8 +95,6 @@ words! {
         Unauthorized,
         /// The connection's key can't be used at present.
         ConnectionNotReady,
-        /// Somebody else changed the remote secret, and `driftPolicy` is `Report`.
-        DriftDetected,
         /// The object is being deleted, and there is no usable key to delete its remote secret with.
         DeletionBlocked,
 
@@ -122,6 +120,8 @@ words! {
         AmbiguousEnvKey,
         /// The API refused what was sent, or the deletion; tried again each hour, too.
         Rejected,
+        /// Somebody else changed the remote secret, and `driftPolicy` is `Report`.
+        DriftDetected,
 
         /// Not decided yet.
         Pending,
@@ -155,7 +155,6 @@ impl Reason {
             | Self::RateLimited
             | Self::Unauthorized
             | Self::ConnectionNotReady
-            | Self::DriftDetected
             | Self::DeletionBlocked => Class::Retried,
             Self::SourceNotFound
             | Self::SourceKeyNotFound
@@ -167,7 +166,8 @@ impl Reason {
             | Self::RemoteNotFound
             | Self::EnvKeyMismatch
             | Self::AmbiguousEnvKey
-            | Self::Rejected => Class::Waits,
+            | Self::Rejected
+            | Self::DriftDetected => Class::Waits,
             Self::Pending | Self::DryRun | Self::Suspended => Class::Unknown,
         }
     }
@@ -353,7 +353,7 @@ mod tests {
             assert_eq!(reason.status().as_str(), expected, "{reason}");
         }
         assert_eq!(Reason::Rejected.class(), Class::Waits);
-        assert_eq!(Reason::DriftDetected.class(), Class::Retried);
+        assert_eq!(Reason::DriftDetected.class(), Class::Waits);
     }
 
     #[test]

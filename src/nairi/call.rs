@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::Span;
 
 use super::client::{Client, Method};
+use super::code;
 use super::error::{Class, Error, class_of, documented_error, may_be_applied, retry_after};
 use super::failure::describe;
 use super::key::ApiKey;
@@ -23,9 +24,6 @@ use crate::deadline;
 const MAX_BODY: usize = MAX_ELEMENT;
 /// How long the body of an answer that is an error anyway is waited for.
 const ERROR_BODY_PATIENCE: Duration = Duration::from_secs(2);
-
-/// The label of an answer with the right status that can't be relied on.
-const INVALID: &str = "invalid";
 
 /// A request under way. Dropped before its end it counts as cancelled.
 pub(super) struct Call<'a> {
@@ -54,7 +52,7 @@ impl<'a> Call<'a> {
             started: Instant::now(),
             deadline: client.deadline(),
             status: None,
-            code: Some("cancelled"),
+            code: Some(code::CANCELLED),
             span: Span::none(),
         }
     }
@@ -139,12 +137,12 @@ impl<'a> Call<'a> {
 
     /// A list was what it should be, but for some of its elements.
     pub(super) fn succeeded_in_part(&mut self) {
-        self.code = Some(INVALID);
+        self.code = Some(code::INVALID);
     }
 
     /// The right status, and an answer nobody can rely on.
     pub(super) fn invalid(&mut self, what: &str) -> Error {
-        self.code = Some(INVALID);
+        self.code = Some(code::INVALID);
         let sentence = format!("the answer of {} {what}: check --api-url", self.client.host);
         self.error(Class::InvalidResponse, sentence)
             .maybe_applied_if(self.carries)
@@ -170,7 +168,7 @@ impl<'a> Call<'a> {
                     .maybe_applied_if(self.carries && failure.maybe_sent))
             }
             Err(_) => {
-                self.code = Some("timeout");
+                self.code = Some(code::TIMEOUT);
                 let sentence = if self.client.shortened {
                     format!("the request to {host} did not end in the time that was left")
                 } else {
@@ -188,7 +186,7 @@ impl<'a> Call<'a> {
 
     /// What an answer with another status means.
     async fn refusal(&mut self, status: StatusCode, mut response: Response) -> Error {
-        self.code = Some(label(status));
+        self.code = Some(code::of(status));
         let host = Arc::clone(&self.client.host);
         let pause = retry_after(response.headers(), SystemTime::now());
         let said = self
@@ -261,36 +259,5 @@ impl Drop for Call<'_> {
             span::end(&self.span, self.method, self.status, code);
             (self.client.observer)(self.method, code, self.started.elapsed());
         }
-    }
-}
-
-/// A status that is no success as a label of a closed set. One that would be the success of
-/// another method is `2xx`, so that `200`, `201` and `204` always say that all went well.
-fn label(status: StatusCode) -> &'static str {
-    const KNOWN: [(u16, &str); 13] = [
-        (400, "400"),
-        (401, "401"),
-        (403, "403"),
-        (404, "404"),
-        (408, "408"),
-        (409, "409"),
-        (413, "413"),
-        (422, "422"),
-        (429, "429"),
-        (500, "500"),
-        (502, "502"),
-        (503, "503"),
-        (504, "504"),
-    ];
-    let number = status.as_u16();
-    if let Some((_, label)) = KNOWN.iter().find(|(known, _)| *known == number) {
-        return label;
-    }
-    match number / 100 {
-        2 => "2xx",
-        3 => "3xx",
-        4 => "4xx",
-        5 => "5xx",
-        _ => "error",
     }
 }

@@ -36,6 +36,9 @@ pub enum Method {
 }
 
 impl Method {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Get, Self::Post, Self::Patch, Self::Delete];
+
     /// The name in HTTP.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

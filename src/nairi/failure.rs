@@ -8,6 +8,8 @@ use std::io;
 
 use rustls::CertificateError;
 
+use super::code;
+
 /// Deeper than any chain of causes in practice.
 const MAX_CAUSES: usize = 16;
 
@@ -28,21 +30,21 @@ pub(super) fn describe(error: &reqwest::Error, host: &str) -> Failure {
     if error.is_connect() {
         let cause = cause.unwrap_or_else(|| "the connection failed".to_owned());
         return Failure {
-            code: "connect",
+            code: code::CONNECT,
             maybe_sent: false,
             cause: format!("could not connect to {host}: {cause}"),
         };
     }
     if error.is_builder() {
         return Failure {
-            code: "error",
+            code: code::ERROR,
             maybe_sent: false,
             cause: format!("the request to {host} could not be built"),
         };
     }
     let cause = cause.map(|cause| format!(": {cause}")).unwrap_or_default();
     Failure {
-        code: "error",
+        code: code::ERROR,
         maybe_sent: true,
         cause: format!("the connection to {host} broke before the answer was complete{cause}"),
     }

@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use crate::{
-    api::{Class, Drift, Reason},
+    api::{Drift, Reason},
     reconcile::{fields::Fields, record::Confirmed},
 };
 
@@ -43,27 +43,6 @@ pub enum Verdict {
     Outdated,
     /// The object was being deleted, and nothing of ours keeps it any more.
     Released,
-}
-
-impl Verdict {
-    /// It as a word of a closed set, for metrics and traces.
-    #[must_use]
-    pub fn label(&self) -> &'static str {
-        match self {
-            Self::Synced(_) => "synced",
-            Self::Drifted { .. } => "drifted",
-            Self::Blocked { refusal, .. } if refusal.reason == Reason::DryRun => "dry_run",
-            Self::Blocked { refusal, .. } => match refusal.reason.class() {
-                Class::Retried => "retried",
-                Class::Waits | Class::Synced | Class::Unknown => "blocked",
-            },
-            Self::Suspended => "suspended",
-            Self::Waiting => "waiting",
-            Self::Unchecked(_) => "unchecked",
-            Self::Outdated => "outdated",
-            Self::Released => "released",
-        }
-    }
 }
 
 /// A reason with one sentence that says what is wrong and what to do, and when to look again.

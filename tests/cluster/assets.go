@@ -13,12 +13,21 @@ type assets struct {
 	etcd, apiServer   string
 	controllerManager string // empty: there is none
 	kubectl           string
-	helm, helm3       *string // nil: there is none
+	helm, helm3       *string     // nil: there is none
+	node              *nodeAssets // nil: not asked for
+}
+
+// pause is the path of the program that holds a Pod's namespaces.
+func (a assets) pause() *string {
+	if a.node == nil {
+		return nil
+	}
+	return &a.node.pause
 }
 
 // want says which programs a caller can't do without.
 type want struct {
-	servers, controllerManager, helm, helm3 bool
+	servers, controllerManager, helm, helm3, node bool
 }
 
 // findAssets returns the programs, building what is missing. It never looks on
@@ -27,6 +36,11 @@ func findAssets(ctx context.Context, want want) (assets, error) {
 	found, err := findControlPlane(ctx, want)
 	if err != nil {
 		return assets{}, err
+	}
+	if want.node {
+		if found.node, err = findNode(ctx); err != nil {
+			return assets{}, err
+		}
 	}
 	if found.helm, err = findHelm(ctx, helmVersion, want.helm); err != nil {
 		return assets{}, err

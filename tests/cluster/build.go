@@ -133,10 +133,14 @@ func compileWithGo(ctx context.Context, p program, work, out string) error {
 			return err
 		}
 	}
-	flags := []string{"-trimpath", "-buildvcs=false", "-ldflags", strings.Join(p.ldflags, " ")}
+	flags := []string{"-trimpath", "-buildvcs=false", "-ldflags", strings.Join(p.ldflags, " "), "-tags", p.tags}
+	if p.sums != "" {
+		// go.mod goes on, too: go knows how, and the sums say whether it is right.
+		flags = append(flags, "-mod=mod")
+	}
 	var args []string
 	if p.embedded() {
-		if err := unpackModule(source); err != nil {
+		if err := unpackModule(source, p); err != nil {
 			return err
 		}
 		args = append([]string{"build"}, append(flags, "-o", out, p.source)...)

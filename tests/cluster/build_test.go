@@ -148,7 +148,8 @@ func TestGoOutputCountsModules(t *testing.T) {
 
 func TestStampsTellRecipesApart(t *testing.T) {
 	seen := map[string]string{}
-	for _, p := range append(controlPlanePrograms(), helmProgram(helmVersion), helmProgram(helm3Version)) {
+	all := append(controlPlanePrograms(), helmProgram(helmVersion), helmProgram(helm3Version))
+	for _, p := range append(all, prometheusPrograms()...) {
 		stamp, err := p.stamp()
 		if err != nil {
 			t.Fatal(err)

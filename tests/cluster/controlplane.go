@@ -33,10 +33,11 @@ rules:
 `
 
 // A controlPlane is a running etcd, kube-apiserver and, perhaps,
-// kube-controller-manager.
+// kube-controller-manager and a node.
 type controlPlane struct {
 	etcd, apiServer   *process
 	controllerManager *process // nil: there is none
+	node              *node    // nil: there is none
 
 	name       string // of the etcd member
 	etcdURL    string
@@ -94,7 +95,14 @@ func newControlPlane(programs assets, folder *workdir, id *identity, auditLog st
 			// No kept connections: the server at the other end comes and goes.
 			Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: trusted}},
 		},
-		died: make(chan *process, 3),
+		died: make(chan *process, 6),
+	}
+	address, authorization := "127.0.0.1", "RBAC"
+	if programs.node != nil {
+		// Pods reach it as they do everywhere, at the address of its Service.
+		address, authorization = "0.0.0.0", "Node,RBAC"
+		ports[2] = 443
+		cp.server = "https://127.0.0.1:443"
 	}
 	if err := id.writeKubeconfig(cp.kubeconfig, cp.server, "admin", id.admin); err != nil {
 		return nil, err
@@ -116,16 +124,16 @@ func newControlPlane(programs assets, folder *workdir, id *identity, auditLog st
 	)
 	apiServerArgs := []string{
 		"--etcd-servers=" + cp.etcdURL,
-		"--bind-address=127.0.0.1",
-		// Without a node nobody reaches the `kubernetes` Service, whose
-		// endpoints can't be on loopback anyway.
+		"--bind-address=" + address,
+		// Nobody needs the endpoints of the Service `kubernetes`, which can't be
+		// on loopback anyway: without a node, or where its address is the node's.
 		"--advertise-address=127.0.0.1",
 		"--endpoint-reconciler-type=none",
 		fmt.Sprintf("--secure-port=%d", ports[2]),
 		"--tls-cert-file=" + id.certFile,
 		"--tls-private-key-file=" + id.keyFile,
 		"--cert-dir=" + in("apiserver"),
-		"--authorization-mode=RBAC",
+		"--authorization-mode=" + authorization,
 		"--token-auth-file=" + id.tokenFile,
 		"--service-account-issuer=https://kubernetes.default.svc.cluster.local",
 		"--service-account-key-file=" + id.serviceAccountKeyFile,
@@ -147,6 +155,11 @@ func newControlPlane(programs assets, folder *workdir, id *identity, auditLog st
 		)
 	}
 	cp.apiServer = program("kube-apiserver", programs.apiServer, apiServerArgs...)
+	if programs.node != nil {
+		if cp.node, err = newNode(programs.node, cp, folder, program); err != nil {
+			return nil, err
+		}
+	}
 	if programs.controllerManager == "" {
 		return cp, nil
 	}
@@ -172,6 +185,9 @@ func (cp *controlPlane) processes() []*process {
 	all := []*process{cp.etcd, cp.apiServer}
 	if cp.controllerManager != nil {
 		all = append(all, cp.controllerManager)
+	}
+	if cp.node != nil {
+		all = append(all, cp.node.processes()...)
 	}
 	return all
 }

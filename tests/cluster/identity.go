@@ -20,13 +20,14 @@ import (
 
 // An identity is what the control plane proves itself and its users with: a
 // CA, the API server's certificate, the key that signs ServiceAccount tokens,
-// and tokens for the two users.
+// and tokens for its users.
 type identity struct {
 	caFile, certFile, keyFile string
 	serviceAccountKeyFile     string
 	tokenFile                 string
 	ca                        []byte // PEM
-	admin, controllerManager  string // tokens
+	// Tokens. The last two are a node's, if there is one.
+	admin, controllerManager, scheduler, kubelet string
 }
 
 const lifetime = 30 * 24 * time.Hour
@@ -41,6 +42,8 @@ func newIdentity(folder string) (*identity, error) {
 		tokenFile:             filepath.Join(folder, "tokens.csv"),
 		admin:                 rand.Text(),
 		controllerManager:     rand.Text(),
+		scheduler:             rand.Text(),
+		kubelet:               rand.Text(),
 	}
 	caKey, caKeyErr := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	serverKey, serverKeyErr := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -82,8 +85,11 @@ func newIdentity(folder string) (*identity, error) {
 		return nil, err
 	}
 	id.ca = encodePEM("CERTIFICATE", caDER)
-	tokens := fmt.Sprintf("%s,admin,admin,system:masters\n%s,system:kube-controller-manager,system:kube-controller-manager\n",
-		id.admin, id.controllerManager)
+	tokens := fmt.Sprintf("%s,admin,admin,system:masters\n"+
+		"%s,system:kube-controller-manager,system:kube-controller-manager\n"+
+		"%s,system:kube-scheduler,system:kube-scheduler\n"+
+		"%s,%[5]s,%[5]s,system:nodes\n",
+		id.admin, id.controllerManager, id.scheduler, id.kubelet, nodeUser)
 	return id, errors.Join(
 		os.WriteFile(id.caFile, id.ca, 0o600),
 		os.WriteFile(id.certFile, encodePEM("CERTIFICATE", serverDER), 0o600),

@@ -17,7 +17,8 @@ func main() {
 	os.Exit(run(os.Args[1:]))
 }
 
-// run returns the exit status: 0, 1 if it failed, 2 if it wasn't understood.
+// run returns the exit status: 0, 1 if it failed, 2 if it wasn't understood, 3
+// if this machine can't; a sandbox has that of its command.
 func run(args []string) int {
 	parsed, err := parse(args)
 	if err != nil {
@@ -31,14 +32,20 @@ func run(args []string) int {
 		err = build(ctx, args)
 	case startArgs:
 		err = start(ctx, args)
+	case prometheusArgs:
+		err = buildPrometheus(ctx)
+	case checkNodeArgs:
+		err = checkNode(ctx)
+	case sandboxArgs:
+		if args.within {
+			err = initSandbox(args.command)
+		} else {
+			err = sandbox(ctx, args)
+		}
 	default:
 		_, err = io.WriteString(os.Stdout, usage)
 	}
-	if err != nil {
-		progress("%s", err)
-		return 1
-	}
-	return 0
+	return statusOf(err)
 }
 
 // errSignal and errEndOfInput are the ways of asking us to stop.
@@ -63,7 +70,7 @@ func untilSignal() (context.Context, func()) {
 }
 
 func build(ctx context.Context, args buildArgs) error {
-	programs, err := findAssets(ctx, want{servers: true, controllerManager: true, helm: args.helm, helm3: args.helm3})
+	programs, err := findAssets(ctx, want{servers: true, controllerManager: true, helm: args.helm, helm3: args.helm3, node: args.node})
 	if err != nil {
 		return err
 	}
@@ -72,7 +79,8 @@ func build(ctx context.Context, args buildArgs) error {
 		Kubectl string  `json:"kubectl"`
 		Helm    *string `json:"helm"`
 		Helm3   *string `json:"helm3"`
-	}{programs.folder, programs.kubectl, programs.helm, programs.helm3})
+		Pause   *string `json:"pause"`
+	}{programs.folder, programs.kubectl, programs.helm, programs.helm3, programs.pause()})
 }
 
 func printLine(value any) error {

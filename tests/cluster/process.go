@@ -19,7 +19,8 @@ type process struct {
 	name    string
 	path    string
 	args    []string
-	folder  string // its working folder
+	folder  string   // its working folder
+	env     []string // besides childEnvironment
 	logPath string
 
 	mu      sync.Mutex
@@ -46,7 +47,7 @@ func (p *process) start() error {
 	}
 	command := exec.Command(p.path, p.args...)
 	command.Dir = p.folder
-	command.Env = childEnvironment()
+	command.Env = append(childEnvironment(), p.env...)
 	command.Stdout, command.Stderr = log, log
 	command.SysProcAttr = childAttributes()
 	if err := spawn(command); err != nil {

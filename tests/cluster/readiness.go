@@ -42,8 +42,10 @@ func (cp *controlPlane) readiness(p *process) func(context.Context) error {
 		return cp.etcdServes
 	case cp.apiServer:
 		return cp.apiServerServes
-	default:
+	case cp.controllerManager:
 		return cp.controllersWork
+	default:
+		return cp.node.readiness(cp, p)
 	}
 }
 
@@ -79,13 +81,17 @@ func (cp *controlPlane) controllersWork(ctx context.Context) error {
 }
 
 func (cp *controlPlane) get(ctx context.Context, path string) error {
+	_, err := cp.read(ctx, path)
+	return err
+}
+
+func (cp *controlPlane) read(ctx context.Context, path string) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, cp.server+path, nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	request.Header.Set("Authorization", "Bearer "+cp.id.admin)
-	_, err = cp.do(request)
-	return err
+	return cp.do(request)
 }
 
 func (cp *controlPlane) do(request *http.Request) ([]byte, error) {

@@ -24,18 +24,26 @@ const (
 // The module that the programs are built from travels inside this program, so
 // that it can build them wherever it runs.
 //
-//go:embed go.mod go.sum cmd
+//go:embed go.mod go.sum node.sum cmd
 var module embed.FS
+
+// nodeSums are the lines that a node's programs need in go.sum besides. In go.sum
+// itself, as what they need in go.mod, they would be a reason to build the control
+// plane again.
+const nodeSums = "node.sum"
 
 // A program is something `build` makes: all a build depends on is in here.
 type program struct {
 	name    string
 	ldflags []string
+	tags    string // build tags, with commas
 	// source is the package to build: a folder of the embedded module, or a
 	// package of another module with its version.
 	source string
 	// usually is how long a build takes on two cores when nothing is cached.
 	usually string
+	// sums is a file of the embedded module that go.sum goes on with, or empty.
+	sums string
 }
 
 func (p program) embedded() bool { return strings.HasPrefix(p.source, "./") }
@@ -43,20 +51,35 @@ func (p program) embedded() bool { return strings.HasPrefix(p.source, "./") }
 // controlPlanePrograms come in the order in which they are built: what is
 // compiled for one is there for the next.
 func controlPlanePrograms() []program {
+	ldflags := kubernetesFlags()
+	return []program{
+		{name: "etcd", ldflags: ldflags, source: "./cmd/etcd", usually: "half a minute"},
+		{name: "kube-apiserver", ldflags: ldflags, source: "./cmd/kube-apiserver", usually: "5 to 7 minutes"},
+		{name: "kube-controller-manager", ldflags: ldflags, source: "./cmd/kube-controller-manager", usually: "2 to 3 minutes"},
+		{name: "kubectl", ldflags: ldflags, source: "./cmd/kubectl", usually: "1 minute"},
+	}
+}
+
+// nodePrograms are what a node needs besides the container runtime, and the
+// scheduler, which is of no use without one.
+func nodePrograms() []program {
+	ldflags := kubernetesFlags()
+	return []program{
+		{name: "pause", ldflags: []string{"-s", "-w"}, source: "./cmd/pause", usually: "a second"},
+		{name: "kube-scheduler", ldflags: ldflags, source: "./cmd/kube-scheduler", usually: "half a minute", sums: nodeSums},
+		{name: "kubelet", ldflags: ldflags, source: "./cmd/kubelet", usually: "1 to 2 minutes", sums: nodeSums},
+	}
+}
+
+func kubernetesFlags() []string {
 	gitVersion := "-X k8s.io/component-base/version."
 	major, minor, _ := strings.Cut(strings.TrimPrefix(kubernetesVersion, "v"), ".")
 	minor, _, _ = strings.Cut(minor, ".")
-	ldflags := []string{
+	return []string{
 		"-s", "-w",
 		gitVersion + "gitVersion=" + kubernetesVersion,
 		gitVersion + "gitMajor=" + major,
 		gitVersion + "gitMinor=" + minor,
-	}
-	return []program{
-		{"etcd", ldflags, "./cmd/etcd", "half a minute"},
-		{"kube-apiserver", ldflags, "./cmd/kube-apiserver", "5 to 7 minutes"},
-		{"kube-controller-manager", ldflags, "./cmd/kube-controller-manager", "2 to 3 minutes"},
-		{"kubectl", ldflags, "./cmd/kubectl", "1 minute"},
 	}
 }
 
@@ -84,8 +107,15 @@ func helmProgram(version string) program {
 func (p program) stamp() (string, error) {
 	hash := sha256.New()
 	fmt.Fprintf(hash, "%s\n%s\n%s/%s\n", p.source, strings.Join(p.ldflags, " "), runtime.GOOS, runtime.GOARCH)
+	if p.tags != "" {
+		fmt.Fprintf(hash, "%s\n", p.tags)
+	}
 	if p.embedded() {
-		for _, root := range []string{"go.mod", "go.sum", filepath.ToSlash(filepath.Clean(p.source))} {
+		roots := []string{"go.mod", "go.sum", filepath.ToSlash(filepath.Clean(p.source))}
+		if p.sums != "" {
+			roots = append(roots, p.sums)
+		}
+		for _, root := range roots {
 			err := fs.WalkDir(module, root, func(path string, entry fs.DirEntry, err error) error {
 				if err != nil || entry.IsDir() {
 					return err
@@ -102,9 +132,10 @@ func (p program) stamp() (string, error) {
 	return hex.EncodeToString(hash.Sum(nil)), nil
 }
 
-// unpackModule writes the embedded module to a folder.
-func unpackModule(folder string) error {
-	return fs.WalkDir(module, ".", func(path string, entry fs.DirEntry, err error) error {
+// unpackModule writes the embedded module to a folder, with go.sum as a program
+// needs it.
+func unpackModule(folder string, p program) error {
+	err := fs.WalkDir(module, ".", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -118,4 +149,16 @@ func unpackModule(folder string) error {
 		}
 		return os.WriteFile(target, content, 0o600)
 	})
+	if err != nil || p.sums == "" {
+		return err
+	}
+	var sums []byte
+	for _, name := range []string{"go.sum", p.sums} {
+		content, err := module.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		sums = append(sums, content...)
+	}
+	return os.WriteFile(filepath.Join(folder, "go.sum"), sums, 0o600)
 }

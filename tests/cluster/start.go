@@ -43,9 +43,14 @@ func start(ctx context.Context, args startArgs) error {
 	if os.Getenv("USE_EXISTING_CLUSTER") == "true" {
 		return useExisting(ctx, args, lines)
 	}
-	programs, err := findAssets(ctx, want{servers: true, controllerManager: args.controllerManager, helm: args.helm, helm3: args.helm3})
+	programs, err := findAssets(ctx, want{servers: true, controllerManager: args.controllerManager, helm: args.helm, helm3: args.helm3, node: args.node})
 	if err != nil {
 		return err
+	}
+	if programs.node != nil {
+		if err := programs.node.prepare(args.images); err != nil {
+			return err
+		}
 	}
 	if !args.controllerManager {
 		programs.controllerManager = ""

@@ -19,7 +19,7 @@ fn command(world: &World, name: &str, text: &str) -> String {
 }
 
 /// Runs `command` as a reader does; what it prints.
-async fn shell(world: &World, command: &str) -> String {
+pub(super) async fn shell(world: &World, command: &str) -> String {
     let own = world
         .cluster
         .files()

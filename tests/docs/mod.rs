@@ -8,11 +8,13 @@
 //! | `manifests` | the YAML in the documents |
 //! | `examples` | the manifests in examples/ |
 //! | `commands` | the commands of docs/lifecycle.md and docs/security.md |
+//! | `gitops` | docs/gitops.md and examples/gitops/ |
 //! | `walk` | docs/getting-started.md and docs/operations.md, from top to bottom |
 //! | `node`, `shell` | what a reader of those has |
 
 mod commands;
 mod examples;
+mod gitops;
 mod links;
 mod manifests;
 mod node;

@@ -1,7 +1,9 @@
 //! The control plane: one for each test process, started at its first use, gone with the process.
 
 use std::{
-    env, fs,
+    env,
+    ffi::OsString,
+    fs,
     io::{BufRead as _, BufReader, Write as _},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
@@ -23,7 +25,7 @@ const KEPT: Duration = Duration::from_hours(1);
 
 static SHARED: OnceLock<Cluster> = OnceLock::new();
 
-/// A running control plane with our CustomResourceDefinitions.
+/// A running control plane, with our CustomResourceDefinitions unless it has a node.
 #[derive(Debug)]
 pub struct Cluster {
     about: About,
@@ -125,10 +127,32 @@ impl Output {
 impl Cluster {
     /// The control plane of this process. The first run on a machine builds it, which takes minutes and says so.
     pub async fn shared() -> &'static Self {
-        blocking(|| SHARED.get_or_init(Self::start)).await
+        blocking(|| {
+            SHARED.get_or_init(|| {
+                let cluster = Self::start(&[]);
+                cluster.install_crds();
+                cluster
+            })
+        })
+        .await
     }
 
-    fn start() -> Self {
+    /// One with a node that runs Pods, and has these images. It comes without our CustomResourceDefinitions, and takes
+    /// a sandbox; see tests/cluster/README.md.
+    pub async fn with_node(images: Vec<PathBuf>) -> &'static Self {
+        blocking(move || {
+            SHARED.get_or_init(|| {
+                let mut args = vec![OsString::from("--node")];
+                for image in images {
+                    args.extend(["--image".into(), image.into_os_string()]);
+                }
+                Self::start(&args)
+            })
+        })
+        .await
+    }
+
+    fn start(args: &[OsString]) -> Self {
         // kube and reqwest leave the choice to the process; a second call finds it made.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let files = folder();
@@ -136,6 +160,7 @@ impl Cluster {
         let mut process = Command::new(&program)
             .args(["start", "--helm", "--helm3", "--audit-log"])
             .arg(files.join("audit.log"))
+            .args(args)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -150,14 +175,12 @@ impl Cluster {
             .unwrap_or_else(|error| panic!("the control plane did not start: {error} {line:?}"));
         // It runs; another process builds its own.
         let _ = fs::remove_file(program);
-        let cluster = Self {
+        Self {
             existing: about.audit_log.is_none(),
             about,
             files,
             supervisor: Mutex::new(supervisor),
-        };
-        cluster.install_crds();
-        cluster
+        }
     }
 
     fn install_crds(&self) {

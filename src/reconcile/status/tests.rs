@@ -86,7 +86,7 @@ fn in_sync_shows_what_is_confirmed_and_nothing_else() {
 fn drift_is_told_and_what_would_be_sent() {
     let status = after(&VaultSecretStatus::default(), &drifted(), 10);
     assert_eq!(ready(&status).reason, "DriftDetected");
-    assert_eq!(types(&status), ["Ready", "Reconciling"]);
+    assert_eq!(types(&status), ["Ready", "Stalled"]);
     assert_eq!(status.pending_fields, [ManagedField::AllowedDomains]);
     let domains = status.drift.and_then(|drift| drift.allowed_domains);
     assert_eq!(domains, Some(vec!["b.com".to_owned()]));
