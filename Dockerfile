@@ -1,5 +1,6 @@
 # docker build -t REGISTRY/vaultsecret-operator:0.1.0 .
-# No image is published: build this one and push it to a registry your cluster can pull from.
+# No image is published: build this one and push it to a registry your cluster can pull from. Without docker or the like,
+# `make image` makes one that holds the same program, linked statically.
 #
 # Both bases are named by tag, so that a build takes in what was mended in them. To have the same bytes again, name them
 # by digest (docker buildx imagetools inspect IMAGE), and let a bot raise it; deploy the result by its digest

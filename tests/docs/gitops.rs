@@ -25,7 +25,10 @@ fn examples() -> Vec<(String, String)> {
 fn objects() -> Vec<(String, Value)> {
     let mut objects = Vec::new();
     for (name, content) in examples() {
-        if Path::new(&name).extension().is_some_and(|it| it == "yaml") {
+        if Path::new(&name)
+            .extension()
+            .is_some_and(|end| end == "yaml")
+        {
             let documents: Vec<Value> = serde_saphyr::from_multiple(&content)
                 .unwrap_or_else(|error| panic!("{name}: {error}"));
             objects.extend(documents.into_iter().map(|object| (name.clone(), object)));

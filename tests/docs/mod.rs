@@ -29,7 +29,6 @@ use clap::CommandFactory as _;
 use vaultsecret_operator::{
     api::{ConnectionReason, EventReason, Reason},
     args::Cli,
-    metrics::{self, Metrics},
 };
 
 /// There is one ClusterVaultConnection `default` in a cluster, and several tests that want theirs.
@@ -180,27 +179,4 @@ fn the_reference_is_up_to_date() {
         let kind = kind.spec.names.kind;
         assert!(written.contains(&format!("\n## {kind}\n")), "{kind}");
     }
-}
-
-#[test]
-fn every_metric_has_its_row() {
-    let readme = document("README.md");
-    let table = rows(section(&readme, "## Metrics"));
-    let (_, registry) = Metrics::new();
-    let text = metrics::text(&registry).expect("text");
-    let described = text.lines().filter_map(|line| line.strip_prefix("# HELP "));
-    let names = described.filter_map(|line| line.split(' ').next());
-    let mut count = 0;
-    for name in names {
-        count += 1;
-        let name = name.strip_prefix("vaultsecret_").expect("the prefix");
-        let forms = [
-            name.to_owned(),
-            format!("{name}_total"),
-            format!("{name}_info"),
-        ];
-        let there = table.iter().any(|row| forms.iter().any(|form| form == row));
-        assert!(there, "no row for {name} in {table:?}");
-    }
-    assert!(count >= 5, "{text}");
 }

@@ -139,7 +139,7 @@ async fn what_is_pruned_goes_as_its_policy_says() {
     // `kept` goes, and its secret stays.
     let mark = world.mark().await;
     let another = manifest(&world, "other", &["api.example.com"]);
-    world.remote("OTHER", "old", &["api.example.com"]);
+    let id = world.remote("OTHER", "old", &["api.example.com"]);
     let said = run(&world, &prune, &[&another]).await.ok();
     assert!(said.contains("/token pruned"), "{said}");
     world.gone("token").await;
@@ -147,4 +147,15 @@ async fn what_is_pruned_goes_as_its_policy_says() {
     let seen = world.since(&mark).await;
     assert_eq!(seen.requests.method("DELETE").len(), 0);
     assert_eq!(world.sim.secrets(&world.vault).len(), 2);
+
+    // What has another name in the next commit hands its secret over, and it is sent once more.
+    let mark = world.mark().await;
+    let renamed = another.replace(r#""name":"other""#, r#""name":"renamed""#);
+    let said = run(&world, &prune, &[&renamed]).await.ok();
+    assert!(said.contains("/other pruned"), "{said}");
+    world.gone("other").await;
+    world.synced("renamed").await;
+    let writes = world.since(&mark).await.requests.writes();
+    let writes: Vec<_> = writes.iter().map(|entry| Sent::from(&**entry)).collect();
+    assert_eq!(writes, [patch(&id, json!({"value": "value"}))]);
 }
