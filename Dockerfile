@@ -9,7 +9,9 @@
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /src
 COPY . .
-RUN cargo build --release --locked --bin vaultsecret-operator
+# `otel` for traces: docker build --build-arg FEATURES=otel .
+ARG FEATURES=
+RUN cargo build --release --locked --bin vaultsecret-operator --features "$FEATURES"
 
 # Of the same Debian as above: glibc, libgcc, CA certificates and the user `nonroot`; no shell, no package manager.
 FROM gcr.io/distroless/cc-debian12:nonroot
