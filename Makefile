@@ -21,6 +21,8 @@ FUZZ_TARGETS ?= $(notdir $(wildcard fuzz/corpus/*))
 
 # The image. Of this machine's architecture, or of another that rustc has a target and a linker for.
 VERSION = $(shell sed -n '0,/^version = /s/^version = "\(.*\)"/\1/p' Cargo.toml)
+# `otel` for traces; nothing otherwise.
+FEATURES ?=
 ARCH ?= $(shell uname -m)
 IMAGE ?= localhost/vaultsecret-operator
 IMAGE_FILE ?= target/image/vaultsecret-operator-$(VERSION)-$(ARCH).tar
@@ -47,6 +49,8 @@ demo: ## Watch the operator at work on this machine, in one terminal; KEEP=1 lea
 test: ## Run all tests; most of them against a real API server
 	@printf '\n== the control plane: built once, 7 to 18 minutes, then cached\n'
 	$(CLUSTER) build --helm --helm3
+	@printf '\n== Prometheus: built once, 3 minutes, then cached\n'
+	$(CLUSTER) prometheus
 	@printf '\n== tests of the control plane\n'
 	go test -C tests/cluster -count=1 -timeout=20m .
 	@printf '\n== what GitOps tools say of statuses: built once in a minute, then cached\n'
@@ -63,7 +67,7 @@ e2e: ## Install the chart on a real node, in a sandbox, and kill its leader; Lin
 image: ## Build the operator's image without a container engine, and say what to do with it
 	@printf '\n== the operator, without any library\n'
 	RUSTFLAGS='-C target-feature=+crt-static' \
-		cargo build --release --locked --bin vaultsecret-operator --target $(ARCH)-unknown-linux-gnu
+		cargo build --release --locked --bin vaultsecret-operator $(if $(FEATURES),--features $(FEATURES)) --target $(ARCH)-unknown-linux-gnu
 	@printf '\n== its image\n'
 	@digest=$$(go run -C tools/image . \
 		--program '$(CURDIR)/target/$(ARCH)-unknown-linux-gnu/release/vaultsecret-operator' --cmd run \
@@ -148,15 +152,17 @@ $(DENY) $(FUZZ) $(CYCLONEDX): $(TOOLS)/%:
 	@printf '\n== %s: built once, in 1 to 3 minutes on two cores, then cached\n' '$(firstword $(subst /, ,$*))'
 	cargo install --quiet --locked --root '$(TOOLS)/$(firstword $(subst /, ,$*))' '$(firstword $(subst /, ,$*))'
 
-crds: ## Generate crds/ and the chart's copies from the Rust types
+crds: ## Generate crds/, the chart's copies and docs/api-reference.md from the Rust types
 	cargo run --quiet --locked -- crds --output-dir crds
 	cargo run --quiet --locked -- crds --output-dir $(CHART)/files/crds
+	cargo run --quiet --locked --example reference
 
 bless: ## Write the golden renderings of the chart and its README's table of values anew: look at the difference
 	BLESS=1 cargo test --quiet --locked --test operator -- chart::golden chart::values
 
 cluster: ## Build the control plane and helm, of two major versions, into the user's cache folder
 	$(CLUSTER) build --helm --helm3
+	$(CLUSTER) prometheus
 
 clean: ## Remove what cargo built; the control plane stays in the user's cache folder
 	cargo clean

@@ -184,7 +184,11 @@ impl Process {
         let (readiness, shown) = watch::channel(Readiness::Starting);
         let serving = http::serve(listener, registry, shown);
         parts.spawn(async move { match serving.await {} });
-        info!(version = env!("CARGO_PKG_VERSION"), api = args.api_url, http = %addr, namespace, replica, "starting");
+        let watching = match &*args.watch_namespaces {
+            [] => "all namespaces".to_owned(),
+            some => some.join(","),
+        };
+        info!(version = env!("CARGO_PKG_VERSION"), api = args.api_url, http = %addr, namespace, watching, replica, "starting");
         if args.dry_run {
             warn!(
                 "this is a dry run (--dry-run): nothing is sent to Nairi, and status says what would be"

@@ -28,6 +28,7 @@ mod hostile_tenants;
 mod leader;
 mod nairi_is_down;
 mod nothing_is_lost;
+mod observability;
 mod one_patch;
 mod rbac;
 mod release;

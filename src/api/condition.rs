@@ -7,13 +7,13 @@ use k8s_openapi::{
     jiff::Timestamp,
 };
 
-/// An enum of words that appear verbatim in Kubernetes objects: `as_str`, `ALL`, `Display`,
-/// `FromStr`.
+/// An enum of words that appear verbatim in Kubernetes objects: `as_str`, `meaning`, `ALL`, `Display`,
+/// `FromStr`. What a doc comment says of a word, the API reference says, too.
 macro_rules! words {
-    ($(#[$meta:meta])* $name:ident { $($(#[$word_meta:meta])* $word:ident),+ $(,)? }) => {
+    ($(#[$meta:meta])* $name:ident { $($(#[doc = $meaning:literal])+ $word:ident),+ $(,)? }) => {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum $name { $($(#[$word_meta])* $word),+ }
+        pub enum $name { $($(#[doc = $meaning])+ $word),+ }
 
         impl $name {
             /// All of them, in the order of the documentation.
@@ -23,6 +23,12 @@ macro_rules! words {
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$word => stringify!($word)),+ }
+            }
+
+            /// What it says, in a sentence.
+            #[must_use]
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$word => concat!($($meaning),+).trim_ascii()),+ }
             }
         }
 
@@ -89,7 +95,7 @@ words! {
         Unauthorized,
         /// The connection's key can't be used at present.
         ConnectionNotReady,
-        /// The remote secret can't be deleted at present.
+        /// The object is being deleted, and there is no usable key to delete its remote secret with.
         DeletionBlocked,
 
         /// The Secret the value comes from does not exist.
@@ -104,15 +110,15 @@ words! {
         ConnectionNotFound,
         /// No grant gives this namespace that vault.
         NotPermitted,
-        /// Another VaultSecret owns the remote secret.
+        /// An older VaultSecret has the remote secret.
         Conflict,
-        /// The remote secret does not exist.
+        /// The vault has no such secret, or there is no such vault.
         RemoteNotFound,
         /// `secretId` and `envKey` name different remote secrets.
         EnvKeyMismatch,
         /// Several remote secrets have this `envKey`.
         AmbiguousEnvKey,
-        /// The API refused what was sent.
+        /// The API refused what was sent, or the deletion; tried again each hour, too.
         Rejected,
         /// Somebody else changed the remote secret, and `driftPolicy` is `Report`.
         DriftDetected,

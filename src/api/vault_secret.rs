@@ -139,7 +139,8 @@ pub struct VaultSecretSpec {
     #[schemars(schema_with = "domains_schema")]
     pub allowed_domains: Option<Vec<String>>,
 
-    /// Must be true for an `allowedDomains` that lets the secret go to any destination.
+    /// Must be true for an `allowedDomains` that lets the secret go to any destination: one that is
+    /// empty or holds `*`.
     #[serde(default)]
     pub allow_unrestricted: bool,
 
@@ -161,8 +162,9 @@ pub struct VaultSecretSpec {
     #[serde(default)]
     pub drift_policy: DriftPolicy,
 
-    /// True stops all reading and writing for this object until it is false again. It keeps its
-    /// claim to the secret. One that is deleted meanwhile leaves the secret in the vault.
+    /// True stops all reading and writing for this object until it is false again. Meanwhile no
+    /// other object may take its secret over, and if it is deleted its secret stays in the vault,
+    /// whatever `deletionPolicy` says.
     #[serde(default)]
     pub suspend: bool,
 }
@@ -361,12 +363,13 @@ pub struct VaultSecretStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// The id of the secret in the vault this object is bound to.
+    /// The id of the secret in the vault this object is bound to. From then on `vaultId`,
+    /// `secretId` and `envKey` can't change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_id: Option<String>,
 
-    /// The connection through which the API last showed that secret: what another one may see has
-    /// to be shown anew.
+    /// The connection through which the API last showed that secret. After a change of
+    /// `spec.connectionRef` the new one has to show it before anything is sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connection_ref: Option<ConnectionRef>,
 

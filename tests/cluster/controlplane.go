@@ -142,6 +142,9 @@ func newControlPlane(programs assets, folder *workdir, id *identity, auditLog st
 		"--allow-privileged=true",
 		"--profiling=false",
 	}
+	if programs.node != nil {
+		apiServerArgs = append(apiServerArgs, "--kubelet-preferred-address-types=InternalIP")
+	}
 	if auditLog != "" {
 		policy := in("audit-policy.yaml")
 		if err := os.WriteFile(policy, []byte(auditPolicy), 0o600); err != nil {

@@ -1,8 +1,8 @@
 //! The commands of docs/lifecycle.md, and all of docs/security.md, as they stand there.
 
-use std::{env, fs, process::Command};
+use std::fs;
 
-use super::{blocks, document, section};
+use super::{blocks, document, section, shell::Shell};
 use crate::support::*;
 
 /// The command in the block after `text` in that document, for an object of the world.
@@ -18,29 +18,13 @@ fn command(world: &World, name: &str, text: &str) -> String {
         .replace("vaultsecret-system", &world.system)
 }
 
-/// Runs `command` in a shell that finds kubectl and helm; what it prints.
+/// Runs `command` as a reader does; what it prints.
 pub(super) async fn shell(world: &World, command: &str) -> String {
-    let tools = [
-        world.cluster.kubectl_program(),
-        world.cluster.helm_program(),
-    ];
-    let folders = tools.map(|tool| tool.parent().expect("a folder").display().to_string());
-    let path = format!(
-        "{}:{}",
-        folders.join(":"),
-        env::var("PATH").unwrap_or_default()
-    );
-    let mut shell = Command::new("bash");
-    shell
-        .args(["-euo", "pipefail", "-c", command])
-        .env("PATH", path)
-        .env("KUBECONFIG", world.cluster.kubeconfig());
-    let output = tokio::task::spawn_blocking(move || shell.output().expect("bash"));
-    let output = output.await.expect("it does not panic");
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command}\n{said}{complaint}");
-    said
+    let own = world
+        .cluster
+        .files()
+        .join(format!("{}.shell", world.namespace));
+    Shell::new(world.cluster, &own, &own).run(command, "").await
 }
 
 /// Creates an object whose secret is deleted with it, in sync.

@@ -10,6 +10,7 @@ const VAULT_ID: &str = "vlt_01KQ27AQH800XQTQPJZ0DH14SJ";
 
 #[tokio::test]
 async fn all_come_to_be_in_sync() {
+    let _default = super::DEFAULT_CONNECTION.lock().await;
     let options = Options {
         api_key: Some("nr_replace-me".to_owned()),
         ..Options::default()

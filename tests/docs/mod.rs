@@ -1,16 +1,27 @@
-//! The documents say what the code does: each reason, event, flag and metric has its place, each link leads somewhere,
+//! The documents say what the code does: each reason, event and flag has its place (`observability` has metrics, alerts and log lines), each link leads somewhere,
 //! and what readers are told to type, or to apply, works.
 //!
 //! | file | what is tried |
 //! |---|---|
-//! | `main` | that nothing is missing |
-//! | `commands` | the commands of docs/lifecycle.md and docs/security.md |
+//! | `mod` | that nothing is missing |
+//! | `links` | that every link leads somewhere, and the index has every page |
+//! | `manifests` | the YAML in the documents |
 //! | `examples` | the manifests in examples/ |
+//! | `commands` | the commands of docs/lifecycle.md and docs/security.md |
 //! | `gitops` | docs/gitops.md and examples/gitops/ |
+//! | `walk` | docs/getting-started.md and docs/operations.md, from top to bottom |
+//! | `node`, `shell` | what a reader of those has |
 
 mod commands;
 mod examples;
 mod gitops;
+mod links;
+mod manifests;
+mod node;
+#[path = "../../examples/reference/page.rs"]
+mod reference;
+mod shell;
+mod walk;
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -18,8 +29,10 @@ use clap::CommandFactory as _;
 use vaultsecret_operator::{
     api::{ConnectionReason, EventReason, Reason},
     args::Cli,
-    metrics::{self, Metrics},
 };
+
+/// There is one ClusterVaultConnection `default` in a cluster, and several tests that want theirs.
+static DEFAULT_CONNECTION: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 fn document(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
@@ -95,6 +108,33 @@ fn every_reason_has_its_entry() {
     assert_eq!(words(headings(connections)), words(reasons));
 }
 
+/// Somebody who is woken at night has something to paste. What says that all is well needs no cure.
+#[test]
+fn every_entry_has_a_command_to_paste() {
+    let troubleshooting = document("docs/troubleshooting.md");
+    let mut without = BTreeSet::new();
+    for title in [
+        "## Reasons on a VaultSecret's `Ready`",
+        "## Beside `Ready`",
+        "## Reasons on a connection's `Ready`",
+        "## Alerts",
+    ] {
+        let part = section(&troubleshooting, title);
+        for entry in part.split("\n### ").skip(1) {
+            let name = entry.lines().next().expect("a heading");
+            if blocks(entry, "sh").is_empty() {
+                without.insert((title.split(' ').nth(1), name.to_owned()));
+            }
+        }
+    }
+    let well = [("Reasons", "Synced"), ("Reasons", "Verified")];
+    // The entry of an object's reason of that name has it.
+    let elsewhere = [("Reasons", "Unauthorized")];
+    let fine = well.into_iter().chain(elsewhere);
+    let fine = fine.map(|(title, name)| (Some(title), name.to_owned()));
+    assert_eq!(without, fine.collect());
+}
+
 #[test]
 fn every_event_has_its_row() {
     let troubleshooting = document("docs/troubleshooting.md");
@@ -106,88 +146,64 @@ fn every_event_has_its_row() {
     assert_eq!(words(table), words(events));
 }
 
+/// The cells of a row.
+fn cells(row: &str) -> Vec<&str> {
+    row.split('|').skip(1).map(str::trim).collect()
+}
+
 #[test]
 fn every_flag_has_its_row() {
-    let readme = document("README.md");
-    let table = rows(section(&readme, "## Flags"));
+    let configuration = document("docs/configuration.md");
+    let part = section(&configuration, "## Flags");
     let cli = Cli::command();
     let run = cli.find_subcommand("run").expect("a command");
-    let flags = run.get_arguments().filter_map(|flag| flag.get_long());
-    let flags = flags
-        .filter(|flag| *flag != "help")
-        .map(|flag| format!("--{flag}"));
-    assert_eq!(words(table), words(flags));
-}
+    let flags: Vec<_> = (run.get_arguments())
+        .filter(|flag| !matches!(flag.get_id().as_str(), "help" | "version"))
+        .collect();
+    let names = flags.iter().filter_map(|flag| flag.get_long());
+    let names = names.map(|flag| format!("--{flag}"));
+    assert_eq!(words(rows(part)), words(names));
 
-#[test]
-fn every_metric_has_its_row() {
-    let readme = document("README.md");
-    let table = rows(section(&readme, "## Metrics"));
-    let (_, registry) = Metrics::new();
-    let text = metrics::text(&registry).expect("text");
-    let described = text.lines().filter_map(|line| line.strip_prefix("# HELP "));
-    let names = described.filter_map(|line| line.split(' ').next());
-    let mut count = 0;
-    for name in names {
-        count += 1;
-        let name = name.strip_prefix("vaultsecret_").expect("the prefix");
-        let forms = [
-            name.to_owned(),
-            format!("{name}_total"),
-            format!("{name}_info"),
-        ];
-        let there = table.iter().any(|row| forms.iter().any(|form| form == row));
-        assert!(there, "no row for {name} in {table:?}");
-    }
-    assert!(count >= 5, "{text}");
-}
-
-/// As GitHub makes them.
-fn anchors(document: &str) -> BTreeSet<String> {
-    let titles = document.lines().filter(|line| line.starts_with('#'));
-    let anchor = |title: &str| {
-        let text = title.trim_start_matches('#').trim().to_lowercase();
-        let kept = text
-            .chars()
-            .filter(|c| c.is_alphanumeric() || " -_".contains(*c));
-        kept.collect::<String>().replace(' ', "-")
-    };
-    titles.map(anchor).collect()
-}
-
-#[test]
-fn every_link_leads_somewhere() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for file in [
-        "README.md",
-        "CONTRIBUTING.md",
-        "CHANGELOG.md",
-        "SECURITY.md",
-        "charts/vaultsecret-operator/README.md",
-        "docs/architecture.md",
-        "docs/gitops.md",
-        "docs/lifecycle.md",
-        "docs/security.md",
-        "docs/threat-model.md",
-        "docs/troubleshooting.md",
-    ] {
-        let content = document(file);
-        for link in content.split("](").skip(1) {
-            let link = link.split(')').next().expect("a link");
-            if link.starts_with("http") {
-                continue;
+    let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/vaultsecret-operator");
+    let values = fs::read_to_string(chart.join("values.yaml")).expect("the chart's values");
+    let templates = fs::read_dir(chart.join("templates")).expect("the chart's templates");
+    let templates: String = templates
+        .filter_map(|file| fs::read_to_string(file.expect("an entry").path()).ok())
+        .collect();
+    for flag in flags {
+        let name = format!("--{}", flag.get_long().expect("each has one"));
+        let begin = format!("| `{name}` |");
+        let row = part.lines().find(|line| line.starts_with(&begin));
+        let row = cells(row.expect("there is a row"));
+        let [_, env, default, value, ..] = row[..] else {
+            panic!("{row:?}");
+        };
+        let variable = flag.get_env().expect("each has one").to_string_lossy();
+        assert_eq!(env, format!("`{variable}`"));
+        match flag.get_default_values() {
+            [one] if one != "false" => {
+                assert_eq!(default, format!("`{}`", one.to_string_lossy()), "{name}");
             }
-            let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
-            let target = if path.is_empty() {
-                root.join(file)
-            } else {
-                root.join(file).parent().expect("a folder").join(path)
-            };
-            assert!(target.exists(), "{file}: {link}");
-            if !anchor.is_empty() {
-                let content = fs::read_to_string(&target).expect("a text file");
-                assert!(anchors(&content).contains(anchor), "{file}: {link}");
-            }
+            _ => assert!(!default.starts_with('`'), "{name} has no default"),
         }
+        if !value.is_empty() {
+            let value = value.trim_matches('`');
+            assert!(values.contains(&format!("\n{value}:")), "{name}: {value}");
+            assert!(templates.contains(&format!(".Values.{value}")), "{value}");
+        }
+        assert!(value.is_empty() || templates.contains(&name), "{name}");
+    }
+}
+
+#[test]
+fn the_reference_is_up_to_date() {
+    let written = document("docs/api-reference.md");
+    assert!(
+        written == reference::page(),
+        "docs/api-reference.md is out of date: run `make crds`"
+    );
+    for kind in vaultsecret_operator::crds::all() {
+        let kind = kind.spec.names.kind;
+        assert!(written.contains(&format!("\n## {kind}\n")), "{kind}");
     }
 }

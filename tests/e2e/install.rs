@@ -6,7 +6,6 @@ use std::{
     time::Instant,
 };
 
-use k8s_openapi::api::core::v1::Pod;
 use nairi_sim::{NewSecret, NewVault, Options, Sim, Tls};
 use serde_json::Value;
 
@@ -104,9 +103,7 @@ impl Stage {
         args.extend(values.iter().map(String::as_str));
         self.helm(screen, &args).await?;
         let took = began.elapsed();
-        self.kubectl(screen, &["get", "pods", "-n", SYSTEM, "-o", "wide"])
-            .await?;
-        self.all_well(0).await?;
+        self.two_run(screen, 0).await?;
         screen.good(
             "helm install --wait ended well: two Pods, Running and ready, no restarts",
             Some(took),
@@ -123,20 +120,6 @@ impl Stage {
             format!("--set=apiUrl=https://{API_NAME}:{port}"),
             format!("--set=apiCa.configMapName={API_CA}"),
         ]
-    }
-
-    /// Two Pods, ready, with so many restarts in all.
-    pub(crate) async fn all_well(&self, restarts: i32) -> Result<(), String> {
-        let pods = self.pods().await?;
-        if pods.len() != 2 || !pods.iter().all(is_ready) {
-            return Err(format!("there are not two Pods that are ready: {pods:#?}"));
-        }
-        let restarted: i32 = pods.iter().map(restarts_of).sum();
-        if restarted == restarts {
-            Ok(())
-        } else {
-            Err(format!("{restarted} restarts, not {restarts}"))
-        }
     }
 
     pub(crate) async fn look_inside(&self, screen: &mut Screen) -> Result<(), String> {
@@ -175,16 +158,15 @@ impl Stage {
             &["uninstall", RELEASE, "-n", SYSTEM, "--wait", "--timeout=2m"],
         )
         .await?;
-        let gone = until("no process of the operator", || async {
-            Process::all().is_empty().then_some(())
+        let gone = until("no Pod of the operator", || async {
+            let none = self.pods().await.ok()?.is_empty() && Process::all().is_empty();
+            none.then_some(())
         });
         screen.wait("the Pods to end", gone).await;
-        let pods = self.ask(&["get", "pods", "-n", SYSTEM, "-o", "name"]);
-        let left = pods.await?;
-        if !left.trim().is_empty() {
-            return Err(format!("these are left: {left}"));
-        }
-        screen.good("the Pods are gone", Some(began.elapsed()));
+        screen.good(
+            "the Pods and their processes are gone",
+            Some(began.elapsed()),
+        );
         self.kubectl(screen, &["get", "crds"]).await?;
         self.kubectl(screen, &["get", "nvs", "-n", NAMESPACE])
             .await?;
@@ -210,22 +192,6 @@ impl Stage {
         let text = self.ask(&args).await?;
         serde_json::from_str(&text).map_err(|error| error.to_string())
     }
-}
-
-fn is_ready(pod: &Pod) -> bool {
-    let conditions = pod.status.as_ref().and_then(|it| it.conditions.as_ref());
-    conditions.is_some_and(|all| {
-        all.iter()
-            .any(|it| it.type_ == "Ready" && it.status == "True")
-    })
-}
-
-fn restarts_of(pod: &Pod) -> i32 {
-    let statuses = pod
-        .status
-        .as_ref()
-        .and_then(|it| it.container_statuses.as_ref());
-    statuses.map_or(0, |all| all.iter().map(|it| it.restart_count).sum())
 }
 
 fn megabytes(bytes: u64) -> String {

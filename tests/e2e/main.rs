@@ -18,7 +18,7 @@ mod steps;
 #[path = "../support/mod.rs"]
 mod support;
 
-use std::{path::PathBuf, process::ExitCode, sync::Mutex};
+use std::{path::PathBuf, process::ExitCode, sync::Mutex, time::Instant};
 
 use self::{
     ending::{INTERRUPTED, Signals, enter, hold_panics, unless_ended},
@@ -53,6 +53,7 @@ async fn run(keep: bool, images: Vec<PathBuf>, panicked: &Mutex<String>) -> Exit
     let mut signals = Signals::new();
     let mut screen = Screen::new();
     let mut stage = Stage::new(images);
+    let began = Instant::now();
     let mut outcome = {
         let play = Box::pin(play(&mut screen, &mut stage));
         unless_ended(&mut signals, panicked, play).await
@@ -67,7 +68,11 @@ async fn run(keep: bool, images: Vec<PathBuf>, panicked: &Mutex<String>) -> Exit
     }
     screen.clear();
     let code = match outcome {
-        Some(Ok(())) => ExitCode::SUCCESS,
+        Some(Ok(())) => {
+            screen.say("");
+            screen.good("every step happened", Some(began.elapsed()));
+            ExitCode::SUCCESS
+        }
         Some(Err(message)) => {
             screen.bad(&message);
             screen.bad(&format!("stopped at {}", screen.step));

@@ -89,13 +89,12 @@ impl Stage {
         }
     }
 
-    /// The operator's Pods that are not about to go.
+    /// The operator's Pods, also those that are about to go.
     pub(crate) async fn pods(&self) -> Result<Vec<Pod>, String> {
         let pods: Api<Pod> = Api::namespaced(self.cluster().client().await, SYSTEM);
         let ours = ListParams::default().labels(&format!("app.kubernetes.io/instance={RELEASE}"));
         let list = pods.list(&ours).await.map_err(|error| error.to_string())?;
-        let stays = |pod: &Pod| pod.metadata.deletion_timestamp.is_none();
-        Ok(list.items.into_iter().filter(stays).collect())
+        Ok(list.items)
     }
 
     /// Gives the source Secret a new value; returns it, and when the API server's answer was there.
@@ -154,19 +153,21 @@ impl Stage {
         stored.ok_or_else(|| "the secret is gone from the vault".to_owned())
     }
 
-    /// Waits until the Deployment has all of its Pods, and none that goes.
-    pub(crate) async fn complete(&self, screen: &Screen) -> Result<Duration, String> {
-        let deployment = format!("deployment/{RELEASE}");
-        let rollout = [
-            "rollout",
-            "status",
-            &deployment,
-            "-n",
-            SYSTEM,
-            "--timeout=90s",
-        ];
-        let (rolled, took) = screen.wait("both replicas", self.ask(&rollout)).await;
-        rolled.map(|_| took)
+    /// Waits until there are two Pods and none besides, ready, with so many restarts in all; shows them.
+    pub(crate) async fn two_run(&self, screen: &Screen, restarts: i32) -> Result<Duration, String> {
+        let both = until("two Pods", || async {
+            let pods = self.pods().await.ok()?;
+            (pods.len() == 2 && pods.iter().all(is_ready)).then_some(pods)
+        });
+        let (pods, took) = screen.wait("both replicas", both).await;
+        self.kubectl(screen, &["get", "pods", "-n", SYSTEM, "-o", "wide"])
+            .await?;
+        let restarted: i32 = pods.iter().map(restarts_of).sum();
+        if restarted == restarts {
+            Ok(took)
+        } else {
+            Err(format!("{restarted} restarts, not {restarts}"))
+        }
     }
 
     /// What somebody needs who wants to go on alone: everything is in namespaces that only a process of theirs sees.
@@ -175,10 +176,7 @@ impl Stage {
         screen.title(
             "It keeps running until you press Enter or Ctrl-C. In another terminal, as root:",
         );
-        let own = std::process::id();
-        screen.command(&format!(
-            "nsenter --mount --net --pid --ipc --uts --target \"$(pgrep -n -f 'init-sandbox.*e2e')\"  # here: {own}"
-        ));
+        screen.command("nsenter --all --target \"$(pgrep -fo init-sandbox)\"");
         let cluster = self.cluster();
         let kubeconfig = cluster.kubeconfig().display();
         screen.command(&format!("export KUBECONFIG={kubeconfig}"));
@@ -225,4 +223,20 @@ where
     F: Future<Output = Option<T>>,
 {
     eventually(what, 2 * SOON, check).await
+}
+
+fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.as_ref().and_then(|it| it.conditions.as_ref());
+    conditions.is_some_and(|all| {
+        all.iter()
+            .any(|it| it.type_ == "Ready" && it.status == "True")
+    })
+}
+
+fn restarts_of(pod: &Pod) -> i32 {
+    let statuses = pod
+        .status
+        .as_ref()
+        .and_then(|it| it.container_statuses.as_ref());
+    statuses.map_or(0, |all| all.iter().map(|it| it.restart_count).sum())
 }

@@ -70,14 +70,18 @@ impl Stage {
 
     pub(crate) async fn delete_the_leader(&mut self, screen: &mut Screen) -> Result<(), String> {
         screen.step("Delete the leader's Pod, and rotate at once");
+        self.delete(screen, &["--wait=false"]).await?;
+        screen.step("The same by force, without a grace");
+        self.delete(screen, &["--force", "--grace-period=0", "--wait=false"])
+            .await
+    }
+
+    async fn delete(&self, screen: &Screen, how: &[&str]) -> Result<(), String> {
         let (holder, leader) = self.leader().await?;
         let since = self.sim().mark();
         let began = Instant::now();
-        self.kubectl(
-            screen,
-            &["delete", "pod", &leader, "-n", SYSTEM, "--wait=false"],
-        )
-        .await?;
+        let delete = [&["delete", "pod", &leader, "-n", SYSTEM], how].concat();
+        self.kubectl(screen, &delete).await?;
         let (value, _) = self.set_value().await;
         self.takes_over(screen, &holder, began).await;
         let log = self.sent(screen, since, &[VALUE], TAKEOVER).await?;
@@ -86,9 +90,7 @@ impl Stage {
             "the rotation travelled, in one PATCH. After the deletion:",
             arrival(&log, began),
         );
-        let took = self.complete(screen).await?;
-        self.all_well(0).await?;
-        self.kubectl(screen, &["get", "pods", "-n", SYSTEM]).await?;
+        let took = self.two_run(screen, 0).await?;
         screen.good("two replicas again, without a restart", Some(took));
         Ok(())
     }
@@ -119,11 +121,7 @@ impl Stage {
             "the rotation travelled, in one PATCH. After the kill:",
             after,
         );
-        let restarted = until("the container to be restarted", || async {
-            self.all_well(1).await.ok()
-        });
-        let ((), took) = screen.wait("both replicas", restarted).await;
-        self.kubectl(screen, &["get", "pods", "-n", SYSTEM]).await?;
+        let took = self.two_run(screen, 1).await?;
         screen.good("the kubelet restarted its container, once", Some(took));
         Ok(())
     }
@@ -144,13 +142,17 @@ impl Stage {
             let args: Vec<_> = args.iter().map(String::as_str).collect();
             cluster.helm(&args).await
         });
-        let mut rotations = 0;
-        let mut value = self.stored()?.value;
-        while !upgrade.is_finished() {
-            rotations += 1;
-            value = self.set_value().await.0;
-            let arrived = requests::arrived(self.sim(), since, rotations, TAKEOVER);
-            screen.wait("the PATCH", arrived).await.0?;
+        let mut from = Vec::new();
+        let mut value = String::new();
+        let mut slowest = Duration::ZERO;
+        // Until the release is upgraded, and a Pod that came with it leads.
+        while !upgrade.is_finished() || from.last().is_none_or(|last| before.contains(last)) {
+            let answered;
+            (value, answered) = self.set_value().await;
+            let arrived = requests::arrived(self.sim(), since, from.len() + 1, TAKEOVER);
+            let log = screen.wait("the PATCH", arrived).await.0?.writes();
+            slowest = slowest.max(arrival(&log, answered).unwrap_or_default());
+            from.push(log.last().and_then(|it| replica(it)).unwrap_or_default());
             tokio::time::sleep(PAUSE).await;
         }
         let upgraded = upgrade.await.map_err(|error| error.to_string())?;
@@ -158,25 +160,21 @@ impl Stage {
             return Err(format!("helm failed: {}", upgraded.stderr.trim()));
         }
         let took = began.elapsed();
-        self.complete(screen).await?;
-        self.all_well(0).await?;
-        let kept = |name: &String| before.contains(name);
-        if self.pods().await?.iter().map(name_of).any(|it| kept(&it)) {
+        self.two_run(screen, 0).await?;
+        if (self.pods().await?.iter().map(name_of)).any(|name| before.contains(&name)) {
             return Err("a Pod was not replaced".to_owned());
         }
-        self.kubectl(screen, &["get", "pods", "-n", SYSTEM]).await?;
         screen.good("both Pods were replaced, without a restart", Some(took));
-        let sent = requests::exactly(self.sim(), since, &vec![VALUE; rotations]).await?;
+        let rotations = from.len();
+        requests::exactly(self.sim(), since, &vec![VALUE; rotations]).await?;
         self.synced(&value).await?;
-        let mut from: Vec<_> = sent.writes().iter().filter_map(|it| replica(it)).collect();
         from.dedup();
+        let from = from.join(", then ");
         screen.good(
-            &format!(
-                "{rotations} rotations meanwhile, {rotations} PATCHes, from {} replicas in turn",
-                from.len()
-            ),
-            None,
+            &format!("{rotations} rotations meanwhile, {rotations} PATCHes. The slowest:"),
+            Some(slowest),
         );
+        screen.say(&format!("from {from}"));
         Ok(())
     }
 

@@ -230,7 +230,7 @@ impl Cluster {
 
     /// The operator of this build as it is now, for the life of this process: a build meanwhile must not replace it
     /// between two starts. A link, never a copy: a copy onto a link of the same file would empty it.
-    pub(super) fn operator(&self) -> &Path {
+    pub fn operator(&self) -> &Path {
         static KEPT: OnceLock<PathBuf> = OnceLock::new();
         KEPT.get_or_init(|| {
             let program = Operator::program();

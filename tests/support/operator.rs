@@ -52,13 +52,14 @@ struct Running {
 
 /// Kills a process when this one ends without having done so.
 #[derive(Debug)]
-struct Guard {
+pub struct Guard {
     child: Child,
     stdin: Option<ChildStdin>,
 }
 
 impl Guard {
-    fn of(pid: u32) -> Self {
+    /// Of the process with that id.
+    pub fn of(pid: u32) -> Self {
         let mut child = Command::new("sh")
             .args([
                 "-c",

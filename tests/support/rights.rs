@@ -105,6 +105,18 @@ pub async fn prepare(
         .kubectl_with(&["create", "-f", "-"], &rights)
         .await
         .ok();
+    let path = operators_kubeconfig(cluster, client, system).await;
+    wait_for_rights(client, namespace, system).await;
+    path
+}
+
+/// A kubeconfig with the rights of the operator's ServiceAccount in this namespace.
+pub async fn operators_kubeconfig(
+    cluster: &'static Cluster,
+    client: &Client,
+    system: &str,
+) -> PathBuf {
+    let post = PostParams::default();
     let request = TokenRequest {
         spec: TokenRequestSpec {
             audiences: Vec::new(),
@@ -124,7 +136,6 @@ pub async fn prepare(
     kubeconfig["users"][0]["user"] = json!({ "token": token });
     let path = cluster.files().join(format!("{system}.kubeconfig"));
     fs::write(&path, kubeconfig.to_string()).expect("a file for the kubeconfig");
-    wait_for_rights(client, namespace, system).await;
     path
 }
 

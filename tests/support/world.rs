@@ -25,6 +25,11 @@ pub const API_KEY_SECRET: (&str, &str) = ("nairi-api-key", "apiKey");
 
 static CONTROL_PLANE: RwLock<()> = RwLock::const_new(());
 
+/// For tests that have no world: as long as they keep this, nobody takes the control plane away.
+pub async fn undisturbed() -> RwLockReadGuard<'static, ()> {
+    CONTROL_PLANE.read().await
+}
+
 /// How to make a world.
 #[derive(Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
