@@ -83,7 +83,7 @@ image: ## Build the operator's image without a container engine, and say what to
 		'  kind load image-archive $(IMAGE_FILE)' \
 		'  ctr -n k8s.io images import $(IMAGE_FILE)           # on a node' \
 		'  skopeo copy --preserve-digests oci-archive:$(IMAGE_FILE) docker://REGISTRY/vaultsecret-operator:$(VERSION)' \
-		'  crane push $(IMAGE_FILE) REGISTRY/vaultsecret-operator:$(VERSION)' '' \
+		'  crane push $(IMAGE_FILE) REGISTRY/vaultsecret-operator:$(VERSION)   # under a digest of its own, which it prints' '' \
 		'and helm install … --set image.repository=REGISTRY/vaultsecret-operator   # without a registry: $(IMAGE)'
 
 lint: ## Check formatting, lints, documentation, chart and dependencies
