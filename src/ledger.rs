@@ -17,7 +17,9 @@ use parking_lot::Mutex;
 pub use self::outdated::Outdated;
 use crate::{
     api::{VaultSecret, VaultSecretStatus},
-    reconcile::{contention::Corrections, fields::Fields, plan::Remote, verdict::Refusal},
+    reconcile::{
+        contention::Corrections, fields::Fields, finalizer, plan::Remote, verdict::Refusal,
+    },
 };
 
 /// What this process did for each object, by uid.
@@ -87,6 +89,8 @@ pub struct Latest {
     pub status: VaultSecretStatus,
     /// The resourceVersion its write returned; `None` while it is not written.
     pub resource_version: Option<String>,
+    /// Whether our finalizer is set, if we wrote that meanwhile.
+    pub held: Option<bool>,
 }
 
 impl Entry {
@@ -101,6 +105,13 @@ impl Entry {
             let status = object.status.clone().unwrap_or_default();
             (status, object.resource_version().unwrap_or_default())
         })
+    }
+
+    /// Whether our finalizer is set on `object`, as watched or by our own write.
+    #[must_use]
+    pub fn holds(&self, object: &VaultSecret) -> bool {
+        let written = self.latest.as_ref().and_then(|latest| latest.held);
+        written.unwrap_or_else(|| finalizer::is_set(object))
     }
 
     /// The status that decisions about `object` go by: ours, written or not, or as watched.
@@ -122,9 +133,28 @@ impl Ledger {
     /// Remembers `status`: written at `resource_version`, or still to be written.
     pub fn remember(&self, uid: &str, status: VaultSecretStatus, resource_version: Option<String>) {
         self.update(uid, |entry| {
+            let held = entry.latest.take().and_then(|latest| latest.held);
             entry.latest = Some(Latest {
                 status,
                 resource_version,
+                held,
+            });
+        });
+    }
+
+    /// Remembers that our finalizer is set, or is not, since a write at `resource_version` that left `status` alone.
+    pub fn holds(
+        &self,
+        uid: &str,
+        status: VaultSecretStatus,
+        resource_version: Option<String>,
+        held: bool,
+    ) {
+        self.update(uid, |entry| {
+            entry.latest = Some(Latest {
+                status,
+                resource_version,
+                held: Some(held),
             });
         });
     }
@@ -350,6 +380,28 @@ mod tests {
             ledger.entry("u").latest.is_none(),
             "versions are numbers, not text"
         );
+    }
+
+    #[test]
+    fn our_finalizer_outranks_the_cache_as_long_and_through_a_status_written_meanwhile() {
+        let (ledger, object) = (
+            Ledger::default(),
+            VaultSecret::new(
+                "x",
+                serde_json::from_str(r#"{"vaultId":"v"}"#).expect("a spec"),
+            ),
+        );
+        let status = VaultSecretStatus::default;
+        let holds = || ledger.entry("u").holds(&object);
+        assert!(!holds());
+        ledger.holds("u", status(), Some("100".into()), true);
+        ledger.cached("u", "99");
+        assert!(holds());
+        ledger.remember("u", status(), Some("101".into()));
+        ledger.cached("u", "100");
+        assert!(holds(), "the write of status left it");
+        ledger.cached("u", "101");
+        assert!(!holds(), "what is watched now is without it");
     }
 
     #[test]

@@ -10,7 +10,6 @@ use crate::{
     reconcile::{
         compare,
         desired::{Desired, Target},
-        finalizer,
         plan::{Claim, Evidence, Observed, Remote},
         record::Confirmed,
         status::ready_reason,
@@ -72,7 +71,7 @@ pub fn recorded(
         forced: sync_request::is_pending(object, status),
         // The registry of claims says where it stands.
         claim: Claim::Unproven,
-        held: finalizer::is_set(object),
+        held: entry.holds(object),
         refused_creation: (entry.refused_creation.as_ref())
             .filter(|refused| !refused.told)
             .map(|refused| refused.refusal.clone()),

@@ -19,7 +19,7 @@ impl Pass<'_> {
     ) -> Result<(), Verdict> {
         let stays = self.object.spec.deletion_policy == DeletionPolicy::Retain
             && !self.ctx.settings.dry_run;
-        if stays && finalizer::is_set(self.object) {
+        if stays && self.entry.holds(self.object) {
             self.hold(status, false).await?;
         }
         Ok(())
@@ -33,9 +33,9 @@ impl Pass<'_> {
         let answer = finalizer::write(&ctx.client, self.object, &version, set, within).await;
         match answer {
             Ok(version) => {
-                // Our next write of status goes by this version.
+                // Our next write of status goes by this version, and the cache may not show the finalizer so far.
                 if *status == shown {
-                    ctx.ledger.remember(self.uid, shown, version);
+                    ctx.ledger.holds(self.uid, shown, version, set);
                 }
                 Ok(())
             }
