@@ -49,6 +49,8 @@ demo: ## Watch the operator at work on this machine, in one terminal; KEEP=1 lea
 test: ## Run all tests; most of them against a real API server
 	@printf '\n== the control plane: built once, 7 to 18 minutes, then cached\n'
 	$(CLUSTER) build --helm --helm3
+	@printf '\n== Prometheus: built once, 3 minutes, then cached\n'
+	$(CLUSTER) prometheus
 	@printf '\n== tests of the control plane\n'
 	go test -C tests/cluster -count=1 -timeout=20m .
 	@printf '\n== what GitOps tools say of statuses: built once in a minute, then cached\n'
@@ -81,7 +83,7 @@ image: ## Build the operator's image without a container engine, and say what to
 		'  kind load image-archive $(IMAGE_FILE)' \
 		'  ctr -n k8s.io images import $(IMAGE_FILE)           # on a node' \
 		'  skopeo copy --preserve-digests oci-archive:$(IMAGE_FILE) docker://REGISTRY/vaultsecret-operator:$(VERSION)' \
-		'  crane push $(IMAGE_FILE) REGISTRY/vaultsecret-operator:$(VERSION)' '' \
+		'  crane push $(IMAGE_FILE) REGISTRY/vaultsecret-operator:$(VERSION)   # under a digest of its own, which it prints' '' \
 		'and helm install … --set image.repository=REGISTRY/vaultsecret-operator   # without a registry: $(IMAGE)'
 
 lint: ## Check formatting, lints, documentation, chart and dependencies
@@ -160,6 +162,7 @@ bless: ## Write the golden renderings of the chart and its README's table of val
 
 cluster: ## Build the control plane and helm, of two major versions, into the user's cache folder
 	$(CLUSTER) build --helm --helm3
+	$(CLUSTER) prometheus
 
 clean: ## Remove what cargo built; the control plane stays in the user's cache folder
 	cargo clean

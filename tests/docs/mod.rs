@@ -1,4 +1,4 @@
-//! The documents say what the code does: each reason, event, flag and metric has its place, each link leads somewhere,
+//! The documents say what the code does: each reason, event and flag has its place (`observability` has metrics, alerts and log lines), each link leads somewhere,
 //! and what readers are told to type, or to apply, works.
 //!
 //! | file | what is tried |
@@ -106,6 +106,33 @@ fn every_reason_has_its_entry() {
     let connections = section(&troubleshooting, "## Reasons on a connection's `Ready`");
     let reasons = ConnectionReason::ALL.iter().map(|reason| reason.as_str());
     assert_eq!(words(headings(connections)), words(reasons));
+}
+
+/// Somebody who is woken at night has something to paste. What says that all is well needs no cure.
+#[test]
+fn every_entry_has_a_command_to_paste() {
+    let troubleshooting = document("docs/troubleshooting.md");
+    let mut without = BTreeSet::new();
+    for title in [
+        "## Reasons on a VaultSecret's `Ready`",
+        "## Beside `Ready`",
+        "## Reasons on a connection's `Ready`",
+        "## Alerts",
+    ] {
+        let part = section(&troubleshooting, title);
+        for entry in part.split("\n### ").skip(1) {
+            let name = entry.lines().next().expect("a heading");
+            if blocks(entry, "sh").is_empty() {
+                without.insert((title.split(' ').nth(1), name.to_owned()));
+            }
+        }
+    }
+    let well = [("Reasons", "Synced"), ("Reasons", "Verified")];
+    // The entry of an object's reason of that name has it.
+    let elsewhere = [("Reasons", "Unauthorized")];
+    let fine = well.into_iter().chain(elsewhere);
+    let fine = fine.map(|(title, name)| (Some(title), name.to_owned()));
+    assert_eq!(without, fine.collect());
 }
 
 #[test]

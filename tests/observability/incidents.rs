@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 use kube::api::PostParams;
 use vaultsecret_operator::api::{VaultConnection, VaultConnectionSpec};
 
-use super::{ALERTS, alerts_of_the_chart, dashboard, file, metrics, prometheus::Prometheus};
+use super::{ALERTS, alerts_of_the_chart, dashboard, file, logs, metrics, prometheus::Prometheus};
 use crate::support::*;
 
 /// The chart's alerts without patience: they fire in seconds.
@@ -84,6 +84,7 @@ impl Scene {
             world.create(object.value_from("source", "key")).await;
             world.synced(name).await;
         }
+        world.remote("MISSING", "old", &["api.example.com"]);
         let missing = world.vault_secret("missing").env_key("MISSING");
         world.create(missing.value_from("nowhere", "key")).await;
         world.reason("missing", "SourceNotFound").await;
@@ -261,7 +262,8 @@ impl Scene {
             assert_eq!(rule["health"], "ok", "{rule}");
             fired.insert(rule["name"].as_str().expect("a name").to_owned(), 0);
         }
-        for (labels, _) in self.prometheus.ever("ALERTS{alertstate=\"firing\"}").await {
+        let firing = "count_over_time(ALERTS{alertstate=\"firing\"}[10m])";
+        for (labels, _) in self.prometheus.now(firing).await {
             let name = labels["alertname"].as_str().expect("a name");
             *fired.get_mut(name).expect("a rule") += 1;
         }
@@ -297,4 +299,5 @@ async fn what_goes_wrong_is_seen() {
     assert_eq!(quiet, ["VaultSecretPanicked", "VaultSecretQueueStuck"]);
     assert_eq!(fired.len(), alerts_of_the_chart().len());
     assert_eq!(scene.prometheus.complaints(), Vec::<String>::new());
+    logs::are_documented(&scene.world.operator.log_lines());
 }

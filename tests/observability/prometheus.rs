@@ -119,8 +119,9 @@ scrape_configs:
         let said = || log.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let address = eventually("Prometheus listens", SOON, || async {
             let said = said();
-            let (_, rest) = said.split_once(r#"msg="Listening on" address="#)?;
-            Some(rest.split_whitespace().next()?.to_owned())
+            let mut lines = said.lines();
+            let line = lines.find(|line| line.contains(r#"msg="Listening on""#))?;
+            Some(line.rsplit_once(" address=")?.1.to_owned())
         })
         .await;
         let http = reqwest::Client::builder().no_proxy().build();
