@@ -24,6 +24,7 @@ fn whole(value_from: &str) -> String {
 
 #[tokio::test]
 async fn every_manifest_is_accepted() {
+    let _undisturbed = undisturbed().await;
     let cluster = Cluster::shared().await;
     let (mut objects, mut values) = (Vec::new(), String::new());
     for name in DOCUMENTS {

@@ -2,6 +2,7 @@
 //! commands into one shell, against the installation that the commands themselves make.
 
 use regex::Regex;
+use tokio::sync::RwLockReadGuard;
 
 use super::{document, node::Node, section, shell::Shell};
 use crate::support::*;
@@ -36,6 +37,7 @@ struct Reader {
     shell: Shell,
     cluster: &'static Cluster,
     _node: Node,
+    _undisturbed: RwLockReadGuard<'static, ()>,
 }
 
 /// A document as this reader takes it, and the titles of the sections that were followed.
@@ -46,6 +48,7 @@ struct Page {
 
 impl Reader {
     async fn new() -> Self {
+        let undisturbed = undisturbed().await;
         let cluster = Cluster::shared().await;
         let sim = Sim::start(Options::default()).await;
         sim.add_vault(NewVault {
@@ -63,6 +66,7 @@ impl Reader {
             system,
             cluster,
             _node: node,
+            _undisturbed: undisturbed,
         }
     }
 
