@@ -21,6 +21,8 @@ FUZZ_TARGETS ?= $(notdir $(wildcard fuzz/corpus/*))
 
 # The image. Of this machine's architecture, or of another that rustc has a target and a linker for.
 VERSION = $(shell sed -n '0,/^version = /s/^version = "\(.*\)"/\1/p' Cargo.toml)
+# `otel` for traces; nothing otherwise.
+FEATURES ?=
 ARCH ?= $(shell uname -m)
 IMAGE ?= localhost/vaultsecret-operator
 IMAGE_FILE ?= target/image/vaultsecret-operator-$(VERSION)-$(ARCH).tar
@@ -65,7 +67,7 @@ e2e: ## Install the chart on a real node, in a sandbox, and kill its leader; Lin
 image: ## Build the operator's image without a container engine, and say what to do with it
 	@printf '\n== the operator, without any library\n'
 	RUSTFLAGS='-C target-feature=+crt-static' \
-		cargo build --release --locked --bin vaultsecret-operator --target $(ARCH)-unknown-linux-gnu
+		cargo build --release --locked --bin vaultsecret-operator $(if $(FEATURES),--features $(FEATURES)) --target $(ARCH)-unknown-linux-gnu
 	@printf '\n== its image\n'
 	@digest=$$(go run -C tools/image . \
 		--program '$(CURDIR)/target/$(ARCH)-unknown-linux-gnu/release/vaultsecret-operator' --cmd run \
@@ -81,7 +83,7 @@ image: ## Build the operator's image without a container engine, and say what to
 		'  kind load image-archive $(IMAGE_FILE)' \
 		'  ctr -n k8s.io images import $(IMAGE_FILE)           # on a node' \
 		'  skopeo copy --preserve-digests oci-archive:$(IMAGE_FILE) docker://REGISTRY/vaultsecret-operator:$(VERSION)' \
-		'  crane push $(IMAGE_FILE) REGISTRY/vaultsecret-operator:$(VERSION)' '' \
+		'  crane push $(IMAGE_FILE) REGISTRY/vaultsecret-operator:$(VERSION)   # under a digest of its own, which it prints' '' \
 		'and helm install … --set image.repository=REGISTRY/vaultsecret-operator   # without a registry: $(IMAGE)'
 
 lint: ## Check formatting, lints, documentation, chart and dependencies

@@ -1,5 +1,6 @@
 //! `run`: puts the parts together, waits for what they need, and ends them in order.
 
+mod parts;
 mod prepare;
 
 use std::{
@@ -17,8 +18,8 @@ use tokio::{
 };
 use tracing::{Instrument as _, error, info, warn};
 
+use self::parts::AllDue;
 use crate::{
-    api::{ClusterVaultConnection, VaultConnection, VaultSecret},
     args::Run,
     claims::Claims,
     connections::{Connections, check},
@@ -28,9 +29,7 @@ use crate::{
     lease::{Candidate, Fence, Leader, Lost},
     ledger::Ledger,
     metrics::{Metrics, live::Live},
-    nairi,
-    queue::{self, Due, Queue},
-    reconcile, spans,
+    nairi, queue, reconcile, spans,
     sweep::{self, Sweeps},
     vaults::Vaults,
     watch::{self as watches, Index, Stores, Writers},
@@ -41,9 +40,6 @@ const KUBE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long what is under way at the end may take: less than the 20 s in which the process has to be gone.
 const GRACE: Duration = Duration::from_secs(18);
-
-/// How many connections are checked at once: there are few, and each is one request.
-const CONNECTION_CONCURRENCY: u16 = 8;
 
 /// Why the operator can't run.
 #[derive(Debug, thiserror::Error)]
@@ -160,7 +156,7 @@ impl Process {
             .namespace
             .clone()
             .unwrap_or_else(|| client.default_namespace().to_owned());
-        let nairi = nairi_client(&args, agent, &metrics)?;
+        let nairi = parts::nairi_client(&args, agent, &metrics)?;
         let listener = TcpListener::bind(args.http_addr)
             .await
             .map_err(|error| Error::Port {
@@ -168,8 +164,8 @@ impl Process {
                 error,
             })?;
         let addr = listener.local_addr()?;
-        let (queues, due) = queues(args.concurrency);
-        let connections = Arc::new(connections(&args, &queues)?);
+        let (queues, due) = parts::queues(args.concurrency);
+        let connections = Arc::new(parts::connections(&args, &queues)?);
         let writers = Writers::default();
         let stores = writers.stores();
         let sweeps = Arc::new(Sweeps::new(args.resync_interval));
@@ -312,58 +308,6 @@ impl Process {
         info!("ended");
         Ok(())
     }
-}
-
-/// What is due, by kind.
-struct AllDue {
-    objects: Due<VaultSecret>,
-    connections: Due<VaultConnection>,
-    cluster_connections: Due<ClusterVaultConnection>,
-}
-
-fn queues(concurrency: u16) -> (Queues, AllDue) {
-    let (objects, due_objects) = Queue::new(concurrency);
-    let (connections, due_connections) = Queue::new(CONNECTION_CONCURRENCY);
-    let (cluster_connections, due_cluster_connections) = Queue::new(CONNECTION_CONCURRENCY);
-    let queues = Queues {
-        objects,
-        connections,
-        cluster_connections,
-    };
-    let due = AllDue {
-        objects: due_objects,
-        connections: due_connections,
-        cluster_connections: due_cluster_connections,
-    };
-    (queues, due)
-}
-
-fn nairi_client(
-    args: &Run,
-    user_agent: String,
-    metrics: &Metrics,
-) -> Result<nairi::Client, nairi::ConfigError> {
-    let metrics = metrics.clone();
-    nairi::Client::new(nairi::Config {
-        base_url: args.api_url.clone(),
-        ca_file: args.api_ca_file.clone(),
-        allow_insecure_http: args.allow_insecure_http,
-        timeout: args.api_timeout,
-        user_agent,
-        observer: Arc::new(move |method, code, took| metrics.requested(method, code, took)),
-    })
-}
-
-fn connections(args: &Run, queues: &Queues) -> Result<Connections, nairi::NoRandomness> {
-    let (free, check) = (queues.objects.clone(), queues.clone());
-    let gates = nairi::Gates::new(
-        args.api_concurrency.into(),
-        Arc::new(move |object| free.wake(object)),
-    )?;
-    Ok(Connections::new(
-        gates,
-        Box::new(move |id| check.wake_connection(&id)),
-    ))
 }
 
 /// Reconciles what is due until the end, and finishes what is under way then.

@@ -195,7 +195,8 @@ async fn a_kill_between_the_answer_and_the_status() {
     posted(&world, &mark, 1).await;
     world.operator.kill();
     outage.end().await;
-    assert_eq!(world.get("token").await.status, None);
+    let status = world.get("token").await.status.unwrap_or_default();
+    assert_eq!((status.secret_id, status.conditions), (None, Vec::new()));
 
     let id = only(&world).id;
     let mark = world.mark_now();

@@ -7,8 +7,8 @@
 //! | `links` | that every link leads somewhere, and the index has every page |
 //! | `manifests` | the YAML in the documents |
 //! | `examples` | the manifests in examples/ |
-//! | `gitops` | docs/gitops.md and examples/gitops/ |
 //! | `commands` | the commands of docs/lifecycle.md and docs/security.md |
+//! | `gitops` | docs/gitops.md and examples/gitops/ |
 //! | `walk` | docs/getting-started.md and docs/operations.md, from top to bottom |
 //! | `node`, `shell` | what a reader of those has |
 

@@ -144,11 +144,14 @@ impl Stage {
         });
         let mut from = Vec::new();
         let mut value = String::new();
+        let mut slowest = Duration::ZERO;
         // Until the release is upgraded, and a Pod that came with it leads.
         while !upgrade.is_finished() || from.last().is_none_or(|last| before.contains(last)) {
-            value = self.set_value().await.0;
+            let answered;
+            (value, answered) = self.set_value().await;
             let arrived = requests::arrived(self.sim(), since, from.len() + 1, TAKEOVER);
             let log = screen.wait("the PATCH", arrived).await.0?.writes();
+            slowest = slowest.max(arrival(&log, answered).unwrap_or_default());
             from.push(log.last().and_then(|it| replica(it)).unwrap_or_default());
             tokio::time::sleep(PAUSE).await;
         }
@@ -168,8 +171,8 @@ impl Stage {
         from.dedup();
         let from = from.join(", then ");
         screen.good(
-            &format!("{rotations} rotations meanwhile, {rotations} PATCHes"),
-            None,
+            &format!("{rotations} rotations meanwhile, {rotations} PATCHes. The slowest:"),
+            Some(slowest),
         );
         screen.say(&format!("from {from}"));
         Ok(())

@@ -113,9 +113,10 @@ async fn it_writes_status_and_the_finalizer_and_nothing_else() {
     let seen = world.since(&mark).await;
     let written = seen.written();
     let count = |line: &str| written.iter().filter(|write| *write == line).count();
-    // Set, removed under Retain, set again, removed for good.
-    assert_eq!(count("patch vaultsecrets token"), 4, "{written:?}");
-    let own = count("patch vaultsecrets token") + count("patch vaultsecrets/status token");
+    // Set, removed under Retain, set again, removed for good; once more where the watch lags behind the first.
+    let finalizer = count("patch vaultsecrets token");
+    assert!((4..=5).contains(&finalizer), "{written:?}");
+    let own = finalizer + count("patch vaultsecrets/status token");
     let events = count("create events")
         + written
             .iter()

@@ -29,13 +29,13 @@ const ALERTS: &str = "charts/vaultsecret-operator/files/alerts.yaml";
 const DOCUMENT: &str = "docs/observability.md";
 
 /// The words in code in a text.
-fn words(text: &str) -> BTreeSet<String> {
+pub(crate) fn words(text: &str) -> BTreeSet<String> {
     let words = text.split('`').skip(1).step_by(2);
     words.map(ToOwned::to_owned).collect()
 }
 
 /// The cells of each row of the first table below the heading `title` in the document.
-fn table(title: &str) -> Vec<Vec<String>> {
+pub(crate) fn table(title: &str) -> Vec<Vec<String>> {
     let document = file(DOCUMENT);
     let begin = document.find(&format!("\n{title}\n"));
     let begin = begin.unwrap_or_else(|| panic!("no heading {title:?} in {DOCUMENT}"));

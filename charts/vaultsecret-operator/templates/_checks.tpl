@@ -6,7 +6,7 @@
 {{- fail "\n\napiUrl is plain http: API keys and values would travel in the clear. Use https, or, for a simulator, set allowInsecureHttp: true.\n" }}
 {{- end }}
 
-{{- $set := dict "namespace" "the release's namespace" "lease-name" "the release's name" "http-addr" "the chart" "api-url" "apiUrl" "allow-insecure-http" "allowInsecureHttp" "api-ca-file" "apiCa" "api-timeout" "apiTimeout" "api-concurrency" "apiConcurrency" "watch-namespace" "watchNamespaces" "resync-interval" "resyncInterval" "deletion-grace" "deletionGrace" "dry-run" "dryRun" "concurrency" "concurrency" "log-format" "logFormat" "log-filter" "logFilter" }}
+{{- $set := dict "namespace" "the release's namespace" "lease-name" "the release's name" "http-addr" "the chart" "api-url" "apiUrl" "allow-insecure-http" "allowInsecureHttp" "api-ca-file" "apiCa" "api-timeout" "apiTimeout" "api-concurrency" "apiConcurrency" "watch-namespace" "watchNamespaces" "resync-interval" "resyncInterval" "deletion-grace" "deletionGrace" "dry-run" "dryRun" "concurrency" "concurrency" "log-format" "logFormat" "log-filter" "logFilter" "otlp-endpoint" "otlpEndpoint" }}
 {{- $alone := and (le (int .Values.replicas) 1) (eq (toString (.Values.strategy).type) "Recreate") }}
 {{- $elects := not (has "--leader-elect=false" .Values.extraArgs) }}
 {{- range .Values.extraArgs }}
