@@ -59,8 +59,7 @@ pub enum Error {
 /// # Errors
 /// See [`Error`].
 pub fn start(args: &Run) -> Result<Traces, Error> {
-    let filter =
-        EnvFilter::try_new(&args.log_filter).map_err(|_| Error::Filter(args.log_filter.clone()))?;
+    let filter = filter(&args.log_filter)?;
     let lines = fmt::layer().with_writer(std::io::stderr);
     let lines = match args.log_format {
         LogFormat::Json => lines
@@ -78,6 +77,18 @@ pub fn start(args: &Run) -> Result<Traces, Error> {
         .init();
     panic::set_hook(Box::new(report));
     Ok(traces)
+}
+
+/// A word that is no level would be taken for the one target that may log, and the log would be empty: a typo is refused.
+fn filter(text: &str) -> Result<EnvFilter, Error> {
+    let is_word = |part: &str| {
+        part.chars()
+            .all(|c| c.is_alphanumeric() || "_-:".contains(c))
+    };
+    let typo = (text.split(',').map(str::trim))
+        .any(|part| !part.is_empty() && is_word(part) && part.parse::<LevelFilter>().is_err());
+    let filter = EnvFilter::try_new(text).ok().filter(|_| !typo);
+    filter.ok_or_else(|| Error::Filter(text.to_owned()))
 }
 
 /// Whether it is a line, and under its target's cap. Spans are for traces alone: without those they cost nothing.
@@ -107,6 +118,26 @@ fn report(panic: &panic::PanicHookInfo<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_filter_that_would_empty_the_log_is_refused() {
+        for fine in [
+            "info",
+            "WARN",
+            "off",
+            "info,vaultsecret_operator=debug",
+            "vaultsecret_operator::lease=trace, warn",
+            "[reconcile{name}]=debug",
+        ] {
+            assert!(filter(fine).is_ok(), "{fine}");
+        }
+        for typo in ["verbose", "debg", "info,vaultsecret_operator", "x=verbose"] {
+            assert!(
+                matches!(filter(typo), Err(Error::Filter(said)) if said == typo),
+                "{typo}"
+            );
+        }
+    }
 
     #[test]
     fn only_our_own_lines_may_be_of_the_lowest_levels() {
