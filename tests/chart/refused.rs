@@ -172,6 +172,15 @@ const TOGETHER: &[(&str, &str)] = &[
         r#"extraEnv=[{"name": "VAULTSECRET_LEADER_ELECT", "value": "false"}]"#,
         "that takes replicas: 1 and strategy: {type: Recreate}",
     ),
+    // A node would only say InvalidImageName.
+    (
+        "image.repository=registry.example.com:5000/x:1.0",
+        "image.repository is registry.example.com:5000/x:1.0: leave out what is no part of an image's name, such as https://; a tag belongs in image.tag, a digest in image.digest.",
+    ),
+    (
+        "image.repository=https://registry.example.com/x",
+        "image.repository is https://registry.example.com/x: leave out",
+    ),
     // There is no image that could be taken.
     (
         "image.repository=",
@@ -219,6 +228,7 @@ async fn these_are_fine() {
         "apiUrl=http://localhost:8080",
         "apiUrl=http://[::1]:8080",
         "extraArgs={--leader-elect=true}",
+        "image.repository=registry.example.com:5000/x",
         // The value of a flag, as an element of its own.
         "extraArgs={--some-flag,namespace}",
         "global.imageRegistry=x,enabled=true",

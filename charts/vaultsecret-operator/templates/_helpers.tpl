@@ -72,6 +72,9 @@ annotations:
 {{- if not $image.repository }}
 {{- fail (printf "\n\nimage.repository is not set, and there is no default: build the image with `make image` or `docker build -t REGISTRY/vaultsecret-operator:%s .`, push it to a registry your cluster can pull from, and run helm again with `--set image.repository=REGISTRY/vaultsecret-operator`.\n" .Chart.AppVersion) }}
 {{- end }}
+{{- if regexMatch "://|@|:[^/]*$" $image.repository }}
+{{- fail (printf "\n\nimage.repository is %s: leave out what is no part of an image's name, such as https://; a tag belongs in image.tag, a digest in image.digest.\n" $image.repository) }}
+{{- end }}
 {{- if $image.digest }}
 {{- printf "%s@%s" $image.repository $image.digest }}
 {{- else }}
