@@ -25,6 +25,8 @@ VERSION = $(shell sed -n '0,/^version = /s/^version = "\(.*\)"/\1/p' Cargo.toml)
 FEATURES ?=
 ARCH ?= $(shell uname -m)
 IMAGE ?= localhost/vaultsecret-operator
+# Its name in a registry, for what is printed.
+PUSHED = $(if $(filter localhost/%,$(IMAGE)),REGISTRY/vaultsecret-operator,$(IMAGE))
 IMAGE_FILE ?= target/image/vaultsecret-operator-$(VERSION)-$(ARCH).tar
 
 # Where the files of a release go, the namespace that install.yaml is for, and the digest of the image in it.
@@ -82,9 +84,9 @@ image: ## Build the operator's image without a container engine, and say what to
 		'  docker load -i $(IMAGE_FILE)                        # or podman load' \
 		'  kind load image-archive $(IMAGE_FILE)' \
 		'  ctr -n k8s.io images import $(IMAGE_FILE)           # on a node' \
-		'  skopeo copy --preserve-digests oci-archive:$(IMAGE_FILE) docker://REGISTRY/vaultsecret-operator:$(VERSION)' \
-		'  crane push $(IMAGE_FILE) REGISTRY/vaultsecret-operator:$(VERSION)   # under a digest of its own, which it prints' '' \
-		'and helm install … --set image.repository=REGISTRY/vaultsecret-operator   # without a registry: $(IMAGE)'
+		'  skopeo copy --preserve-digests oci-archive:$(IMAGE_FILE) docker://$(PUSHED):$(VERSION)' \
+		'  crane push $(IMAGE_FILE) $(PUSHED):$(VERSION)   # under a digest of its own, which it prints' '' \
+		'and helm install … --set image.repository=$(PUSHED)$(if $(filter-out $(PUSHED),$(IMAGE)),   # without a registry: $(IMAGE))'
 
 lint: ## Check formatting, lints, documentation, chart and dependencies
 	@printf '\n== formatting\n'
@@ -138,7 +140,8 @@ release-manifests: ## Make install.yaml, crds.yaml, the chart's archive and chec
 	@[[ '$(IMAGE)' != localhost/* ]] || { printf 'say where the image is: make release-manifests IMAGE=REGISTRY/vaultsecret-operator [DIGEST=sha256:…]\n' >&2; exit 1; }
 	@mkdir -p $(DIST)
 	@helm=$$($(CLUSTER) build --helm | sed -n 's/.*"helm":"\([^"]*\)".*/\1/p'); \
-	{ printf 'apiVersion: v1\nkind: Namespace\nmetadata:\n  name: $(NAMESPACE)\n  labels:\n    pod-security.kubernetes.io/enforce: restricted\n'; \
+	{ printf '# kubectl apply --server-side -f install.yaml. Never kubectl delete -f this: with the CustomResourceDefinitions every VaultSecret goes.\n'; \
+	  printf 'apiVersion: v1\nkind: Namespace\nmetadata:\n  name: $(NAMESPACE)\n  labels:\n    pod-security.kubernetes.io/enforce: restricted\n'; \
 	  "$$helm" template vaultsecret-operator $(CHART) --namespace $(NAMESPACE) --set 'image.repository=$(IMAGE),image.digest=$(DIGEST)'; } > $(DIST)/install.yaml; \
 	"$$helm" package $(CHART) --destination $(DIST)
 	@for crd in crds/*.yaml; do printf -- '---\n'; cat "$$crd"; done > $(DIST)/crds.yaml

@@ -45,6 +45,10 @@ async fn install_yaml_is_taken_by_a_real_api_server() {
     assert!(done, "{said}");
 
     let install = read(dist, "install.yaml");
+    assert!(
+        install
+            .starts_with("# kubectl apply --server-side -f install.yaml. Never kubectl delete -f")
+    );
     assert_eq!(install.matches("image:").count(), 1);
     assert!(
         install.contains(&format!("image: \"{IMAGE}@{DIGEST}\"")),
