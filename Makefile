@@ -139,13 +139,14 @@ sbom: $(CYCLONEDX) ## Say what the program is made of, as CycloneDX, in target/d
 release-manifests: ## Make install.yaml, crds.yaml, the chart's archive and checksums in target/dist, for IMAGE and DIGEST
 	@[[ '$(IMAGE)' != localhost/* ]] || { printf 'say where the image is: make release-manifests IMAGE=REGISTRY/vaultsecret-operator [DIGEST=sha256:…]\n' >&2; exit 1; }
 	@mkdir -p $(DIST)
+	@rm -f $(DIST)/*.yaml $(DIST)/*.tgz $(DIST)/SHA256SUMS
 	@helm=$$($(CLUSTER) build --helm | sed -n 's/.*"helm":"\([^"]*\)".*/\1/p'); \
 	{ printf '# kubectl apply --server-side -f install.yaml. Never kubectl delete -f this: with the CustomResourceDefinitions every VaultSecret goes.\n'; \
 	  printf 'apiVersion: v1\nkind: Namespace\nmetadata:\n  name: $(NAMESPACE)\n  labels:\n    pod-security.kubernetes.io/enforce: restricted\n'; \
-	  "$$helm" template vaultsecret-operator $(CHART) --namespace $(NAMESPACE) --set 'image.repository=$(IMAGE),image.digest=$(DIGEST)'; } > $(DIST)/install.yaml; \
+	  "$$helm" template vaultsecret-operator $(CHART) --namespace $(NAMESPACE) --set 'image.repository=$(IMAGE),image.digest=$(DIGEST)'; } > $(DIST)/install.yaml || { rm $(DIST)/install.yaml; exit 1; }; \
 	"$$helm" package $(CHART) --destination $(DIST)
 	@for crd in crds/*.yaml; do printf -- '---\n'; cat "$$crd"; done > $(DIST)/crds.yaml
-	cd $(DIST) && rm -f SHA256SUMS && sha256sum -- * > SHA256SUMS && cat SHA256SUMS
+	cd $(DIST) && sums=$$(sha256sum -- *) && printf '%s\n' "$$sums" | tee SHA256SUMS
 
 $(ACTIONLINT):
 	@printf '\n== actionlint: built once, in less than a minute, then cached\n'
