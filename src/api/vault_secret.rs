@@ -5,6 +5,8 @@
     reason = "KubeSchema copies the struct into a function"
 )]
 
+use std::fmt;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -204,6 +206,13 @@ impl Default for ConnectionRef {
             kind: ConnectionKind::default(),
             name: default_connection_name(),
         }
+    }
+}
+
+impl fmt::Display for ConnectionRef {
+    /// As in a message to somebody in the object's namespace.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?}", self.kind.as_str(), self.name)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::{
-    api::Reason,
+    api::{ConnectionRef, Reason},
     nairi::{Class, Error},
     reconcile::verdict::{Refusal, Retry},
 };
@@ -13,7 +13,7 @@ const REJECTED_AGAIN: Duration = Duration::from_hours(1);
 
 /// The refusal for `error`. The error's own sentence holds nothing of the server's for a request with a value.
 #[must_use]
-pub fn refusal(error: &Error, vault_id: &str, now: Instant) -> Refusal {
+pub fn refusal(error: &Error, vault_id: &str, connection: &ConnectionRef, now: Instant) -> Refusal {
     match error.class() {
         // It drew the silence itself: if it does so again and again it comes back ever later.
         Class::Throttled { retry_after } => {
@@ -24,7 +24,7 @@ pub fn refusal(error: &Error, vault_id: &str, now: Instant) -> Refusal {
             format!("Nairi: {error}. It is tried again."),
         )
         .retried(Retry::Backoff),
-        Class::Unauthorized => unauthorized(),
+        Class::Unauthorized => unauthorized(connection),
         Class::Rejected => Refusal::new(
             Reason::Rejected,
             format!("Nairi: {error}. Correct the declaration; it is tried again every hour."),
@@ -40,20 +40,22 @@ pub fn refusal(error: &Error, vault_id: &str, now: Instant) -> Refusal {
     }
 }
 
-/// The API asked for silence until then.
+/// The API asked for silence until then. The message does not say when that is: it would be another one, and another
+/// write of status, each time.
 #[must_use]
 pub fn throttled(until: Instant) -> Refusal {
-    let message =
-        "Nairi asked to wait (Retry-After): nothing is sent with this API key until then.";
+    let message = "Nairi asked to wait (Retry-After): nothing is sent with this API key meanwhile, for 5 minutes at most; then it is tried again.";
     Refusal::new(Reason::RateLimited, message).retried(Retry::At(until))
 }
 
 /// The API refuses the key. The connection's check finds out when it no longer does, and wakes the object.
 #[must_use]
-pub fn unauthorized() -> Refusal {
+pub fn unauthorized(connection: &ConnectionRef) -> Refusal {
     Refusal::new(
         Reason::Unauthorized,
-        "Nairi refuses the API key of the connection (HTTP 401): put a valid key into the connection's Secret.",
+        format!(
+            "Nairi refuses the API key of {connection} (HTTP 401): put a valid key into the connection's Secret."
+        ),
     )
 }
 

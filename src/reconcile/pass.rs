@@ -305,7 +305,8 @@ impl Pass<'_> {
     }
 
     fn failure(&self, error: &nairi::Error) -> Refusal {
-        failure::refusal(error, &self.object.spec.vault_id, Instant::now())
+        let spec = &self.object.spec;
+        failure::refusal(error, &spec.vault_id, &spec.connection_ref, Instant::now())
     }
 
     fn blocked(&self, refusal: Refusal, pending: Fields) -> Verdict {

@@ -7,11 +7,12 @@ use super::*;
 const LIMIT: usize = 4;
 const MANY: usize = 40;
 
-fn refused() -> Trouble {
-    retried(
-        "Unauthorized",
-        "Nairi refuses the API key of the connection (HTTP 401): put a valid key into the connection's Secret.",
-    )
+fn refused(world: &World) -> Trouble {
+    let name = &world.connection.name;
+    let message = format!(
+        "Nairi refuses the API key of VaultConnection {name:?} (HTTP 401): put a valid key into the connection's Secret."
+    );
+    retried("Unauthorized", message)
 }
 
 fn connection_refused() -> Trouble {
@@ -54,11 +55,11 @@ async fn a_revoked_key_is_left_alone_until_it_is_replaced() {
     fill(&world.secrets(), "new", &[("key", b"first")]).await;
     let new = declare(&world, "new").await;
     for name in &many {
-        let object = says(&world, name, &refused()).await;
+        let object = says(&world, name, &refused(&world)).await;
         let pending = object.status.expect("it has one").pending_fields;
         assert_eq!(json!(pending), json!(["value"]));
     }
-    says(&world, "new", &refused()).await;
+    says(&world, "new", &refused(&world)).await;
     connection_says(&world, &connection_refused()).await;
     let seen = world.since(&mark).await;
     let within = |seen: &Seen| {
@@ -91,7 +92,7 @@ async fn a_revoked_key_is_left_alone_until_it_is_replaced() {
     world.synced("steady").await;
     for name in &many {
         let said = events(&world, name).await;
-        assert_eq!(said, [SYNCED.to_owned(), refused().event()], "{name}");
+        assert_eq!(said, [SYNCED.to_owned(), refused(&world).event()], "{name}");
     }
 
     // More changes change nothing.
@@ -137,7 +138,7 @@ async fn a_wrong_key_is_tried_once() {
     fill(&world.secrets(), secret, &[(key, b"nr_canary")]).await;
     connection_says(&world, &connection_never_accepted()).await;
     world.set_secret("token", "key", "second").await;
-    says(&world, "token", &refused()).await;
+    says(&world, "token", &refused(&world)).await;
     let seen = world.since(&mark).await;
     seen.sent_exactly(&[list_vaults()]);
     let connection = format!("patch vaultconnections/status {}", world.connection.name);
@@ -158,6 +159,6 @@ async fn a_wrong_key_is_tried_once() {
     let seen = world.since(&mark).await;
     seen.sent_exactly(&[patch(&id, json!({"value": "second"}))]);
     let said = events(&world, "token").await;
-    assert_eq!(said, [SYNCED.to_owned(), refused().event()]);
+    assert_eq!(said, [SYNCED.to_owned(), refused(&world).event()]);
     nowhere(&world, &["canary", world.sim.api_key()]).await;
 }

@@ -19,7 +19,7 @@ async fn silence(status: u16) {
     world.set_secret("first", "key", "rotated").await;
     let told = retried(
         "RateLimited",
-        "Nairi asked to wait (Retry-After): nothing is sent with this API key until then.",
+        "Nairi asked to wait (Retry-After): nothing is sent with this API key meanwhile, for 5 minutes at most; then it is tried again.",
     );
     says(&world, "first", &told).await;
     for name in others {

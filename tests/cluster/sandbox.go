@@ -16,6 +16,7 @@ const (
 	sandboxVariable = "VAULTSECRET_SANDBOX"
 	// bridgeAddress is the node in the network of its Pods.
 	bridgeName    = "node0"
+	bridgeMAC     = "0a:58:0a:63:00:01"
 	bridgeAddress = "10.99.0.1"
 	podNetwork    = "10.99.0.0/24"
 	// serviceAddress is that of the Service `kubernetes`, the first of the range. It

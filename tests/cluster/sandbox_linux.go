@@ -194,7 +194,9 @@ func prepareNetwork() error {
 	for _, line := range []string{
 		"link set lo up",
 		"address add " + serviceAddress + "/32 dev lo",
-		"link add " + bridgeName + " type bridge",
+		// With an address of its own: else it takes the lowest of its ports', which come and go with Pods, and the
+		// others go on sending to the old one until their neighbour entries lapse, half a minute later.
+		"link add " + bridgeName + " address " + bridgeMAC + " type bridge",
 		"address add " + bridgeAddress + "/24 dev " + bridgeName,
 		"link set " + bridgeName + " up",
 		"link add probe0 type veth peer name probe1",

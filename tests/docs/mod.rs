@@ -1,5 +1,5 @@
-//! The documents say what the code does: each reason, event and flag has its place (`observability` has metrics, alerts and log lines), each link leads somewhere,
-//! and what readers are told to type, or to apply, works.
+//! The documents say what the code does: each reason, event and flag has its place (`observability` has metrics,
+//! alerts and log lines), each link leads somewhere, and what readers are told to type, or to apply, works.
 //!
 //! | file | what is tried |
 //! |---|---|

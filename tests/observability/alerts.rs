@@ -22,16 +22,16 @@ async fn they_fire_when_they_should_and_not_just_below() {
     let text = fs::read_to_string(tests).expect("a file");
     let mut tested = BTreeSet::new();
     for test in text.split("  - name: ").skip(1) {
-        let (name, test) = test.split_once('\n').expect("a line");
+        let (name, body) = test.split_once('\n').expect("a line");
         assert!(tested.insert(name.to_owned()), "{name} twice");
         assert_eq!(
-            test.matches(&format!("alertname=\"{name}\", alertstate"))
+            body.matches(&format!("alertname=\"{name}\", alertstate"))
                 .count(),
             3,
             "{name}"
         );
-        let fires = test.matches("exp_samples:\n").count();
-        let silent = test.matches("exp_samples: []\n").count();
+        let fires = body.matches("exp_samples:\n").count();
+        let silent = body.matches("exp_samples: []\n").count();
         assert_eq!((fires, silent), (1, 2), "{name}");
     }
     assert_eq!(tested, alerts_of_the_chart());

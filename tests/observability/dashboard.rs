@@ -91,7 +91,7 @@ fn every_panel_says_what_it_answers() {
                 .count();
             assert_eq!(selected, selectors, "{title}: {expr}");
             // A graph of several lines has to tell them apart.
-            let named = text(&target["legendFormat"]) != "";
+            let named = !text(&target["legendFormat"]).is_empty();
             assert!(named || panel["type"] == "stat", "{title}");
         }
         assert!(!ids.is_empty(), "{title}");

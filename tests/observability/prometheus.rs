@@ -79,13 +79,13 @@ impl Prometheus {
         let programs = Programs::get().await;
         let folder = tempfile::tempdir().expect("a folder");
         let config = format!(
-            r#"
+            "
 global: {{scrape_interval: {INTERVAL}, scrape_timeout: {INTERVAL}, evaluation_interval: {INTERVAL}}}
 rule_files: [rules.yaml]
 scrape_configs:
   - job_name: operator
     file_sd_configs: [{{files: [targets.json], refresh_interval: 1s}}]
-"#
+"
         );
         for (name, content) in [
             ("prometheus.yaml", &*config),

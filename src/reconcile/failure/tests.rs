@@ -4,7 +4,7 @@ use super::*;
 
 fn of(class: Class, now: Instant) -> Refusal {
     let error = Error::of_class(class, "api.example answered something");
-    refusal(&error, "vlt_1", now)
+    refusal(&error, "vlt_1", &ConnectionRef::default(), now)
 }
 
 #[test]

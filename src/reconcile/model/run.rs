@@ -338,7 +338,10 @@ impl<'a> Run<'a> {
     /// Whether the gate of the object's key lets it through.
     pub(super) fn admitted(&self, pending: Fields) -> Result<(), Verdict> {
         if self.world.keys[connection_of(&self.object)].refused {
-            return Err(self.blocked(failure::unauthorized(), pending));
+            return Err(self.blocked(
+                failure::unauthorized(&self.object.spec.connection_ref),
+                pending,
+            ));
         }
         Ok(())
     }

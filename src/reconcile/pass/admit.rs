@@ -47,7 +47,10 @@ impl Pass<'_> {
                 Err(Verdict::Waiting)
             }
             Admission::ClosedUntil(until) => Err(self.blocked(failure::throttled(until), pending)),
-            Admission::Unauthorized => Err(self.blocked(failure::unauthorized(), pending)),
+            Admission::Unauthorized => {
+                let connection = &self.object.spec.connection_ref;
+                Err(self.blocked(failure::unauthorized(connection), pending))
+            }
         }
     }
 

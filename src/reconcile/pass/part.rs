@@ -331,10 +331,11 @@ impl Pass<'_> {
 
     /// There is no key to delete the secret with.
     fn keyless(&self, status: &VaultSecretStatus, key: Key, left: Option<Duration>) -> Verdict {
+        let connection = &self.object.spec.connection_ref;
         let what = match key {
-            Key::Missing => "the connection has no API key",
+            Key::Missing => format!("{connection} has no API key"),
             Key::Usable | Key::Unchecked | Key::Refused => {
-                "Nairi refuses the API key of the connection (HTTP 401)"
+                format!("Nairi refuses the API key of {connection} (HTTP 401)")
             }
         };
         let then = if left.is_some() {
