@@ -31,6 +31,8 @@ pub struct Ledger(Mutex<HashMap<String, Entry>>);
 pub struct Entry {
     /// The status we computed last, while the cache doesn't show it.
     pub latest: Option<Latest>,
+    /// Whether our finalizer is set since a write of ours, and the version that returned, while the cache is older.
+    pub held: Option<(bool, String)>,
     /// Failures in a row, for the growing delay.
     pub failures: u32,
     /// Fields of PATCHes whose answers were lost: sent again, whatever is declared by then.
@@ -89,8 +91,6 @@ pub struct Latest {
     pub status: VaultSecretStatus,
     /// The resourceVersion its write returned; `None` while it is not written.
     pub resource_version: Option<String>,
-    /// Whether our finalizer is set, if we wrote that meanwhile.
-    pub held: Option<bool>,
 }
 
 impl Entry {
@@ -110,7 +110,7 @@ impl Entry {
     /// Whether our finalizer is set on `object`, as watched or by our own write.
     #[must_use]
     pub fn holds(&self, object: &VaultSecret) -> bool {
-        let written = self.latest.as_ref().and_then(|latest| latest.held);
+        let written = self.held.as_ref().map(|(held, _)| *held);
         written.unwrap_or_else(|| finalizer::is_set(object))
     }
 
@@ -133,11 +133,9 @@ impl Ledger {
     /// Remembers `status`: written at `resource_version`, or still to be written.
     pub fn remember(&self, uid: &str, status: VaultSecretStatus, resource_version: Option<String>) {
         self.update(uid, |entry| {
-            let held = entry.latest.take().and_then(|latest| latest.held);
             entry.latest = Some(Latest {
                 status,
                 resource_version,
-                held,
             });
         });
     }
@@ -151,10 +149,10 @@ impl Ledger {
         held: bool,
     ) {
         self.update(uid, |entry| {
+            entry.held = resource_version.clone().map(|version| (held, version));
             entry.latest = Some(Latest {
                 status,
                 resource_version,
-                held: Some(held),
             });
         });
     }
@@ -317,16 +315,23 @@ impl Ledger {
         }
     }
 
-    /// The cache now shows the object at `resource_version`: our own status gives way once that is as new.
+    /// The cache now shows the object at `resource_version`: what we wrote gives way once that is as new.
     pub fn cached(&self, uid: &str, resource_version: &str) {
-        if let Some(entry) = self.0.lock().get_mut(uid)
-            && let Some(Latest {
-                resource_version: Some(written),
-                ..
-            }) = &entry.latest
-            && at_least(resource_version, written)
-        {
+        let mut all = self.0.lock();
+        let Some(entry) = all.get_mut(uid) else {
+            return;
+        };
+        let shown = |written: &String| at_least(resource_version, written);
+        let status = entry.latest.as_ref();
+        if status.is_some_and(|status| status.resource_version.as_ref().is_some_and(shown)) {
             entry.latest = None;
+        }
+        if entry
+            .held
+            .as_ref()
+            .is_some_and(|(_, version)| shown(version))
+        {
+            entry.held = None;
         }
     }
 
@@ -383,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn our_finalizer_outranks_the_cache_as_long_and_through_a_status_written_meanwhile() {
+    fn our_finalizer_outranks_an_older_cache_whatever_becomes_of_the_status() {
         let (ledger, object) = (
             Ledger::default(),
             VaultSecret::new(
@@ -393,15 +398,17 @@ mod tests {
         );
         let status = VaultSecretStatus::default;
         let holds = || ledger.entry("u").holds(&object);
-        assert!(!holds());
-        ledger.holds("u", status(), Some("100".into()), true);
-        ledger.cached("u", "99");
-        assert!(holds());
-        ledger.remember("u", status(), Some("101".into()));
-        ledger.cached("u", "100");
-        assert!(holds(), "the write of status left it");
-        ledger.cached("u", "101");
-        assert!(!holds(), "what is watched now is without it");
+        for written in [Some("101".to_owned()), None] {
+            assert!(!holds());
+            ledger.holds("u", status(), Some("100".into()), true);
+            ledger.cached("u", "99");
+            assert!(holds());
+            ledger.remember("u", status(), written);
+            assert!(holds(), "a status says nothing of it");
+            ledger.cached("u", "100");
+            assert!(!holds(), "what is watched now is without it");
+            assert!(ledger.entry("u").latest.is_some());
+        }
     }
 
     #[test]

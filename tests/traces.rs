@@ -131,3 +131,17 @@ async fn a_collector_that_is_away_holds_up_nothing() {
     eventually("the log says that it is away", SOON, said).await;
     world.operator.stop().await;
 }
+
+#[tokio::test]
+async fn a_collector_that_never_answers_holds_up_no_work_and_no_end() {
+    // It takes connections, and that is all.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = silent.local_addr().expect("it is bound");
+    let setup = Setup::new()
+        .flag(&format!("--otlp-endpoint=http://{address}"))
+        // What a filter says of spans, for lines it says nothing.
+        .log_filter("[reconcile{vaultsecret.name=token}]=trace,info")
+        .env("OTEL_BSP_SCHEDULE_DELAY", "100");
+    let (mut world, _) = token(setup).await;
+    world.operator.stop().await;
+}

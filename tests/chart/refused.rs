@@ -181,6 +181,20 @@ const TOGETHER: &[(&str, &str)] = &[
         "image.repository=https://registry.example.com/x",
         "image.repository is https://registry.example.com/x: leave out",
     ),
+    // A null takes the default away; without these there is no sense, or less safety.
+    (
+        "apiTimeout=null,watchNamespaces=null",
+        "at '': missing properties 'apiTimeout', 'watchNamespaces'",
+    ),
+    (
+        "admissionPolicy.forbidUnrestricted=null,admissionPolicy.requireNamespaceLabel=null",
+        "at '/admissionPolicy': missing properties 'forbidUnrestricted', 'requireNamespaceLabel'",
+    ),
+    ("crds.keep=null", "at '/crds': missing property 'keep'"),
+    (
+        "networkPolicy.egress.dns=null",
+        "at '/networkPolicy/egress': missing property 'dns'",
+    ),
     // There is no image that could be taken.
     (
         "image.repository=",
@@ -235,13 +249,25 @@ async fn these_are_fine() {
         "podDisruptionBudget.minAvailable=0",
         "commonLabels.app\\.kubernetes\\.io/name=x,podLabels.app\\.kubernetes\\.io/instance=x",
         "podDisruptionBudget=null,networkPolicy=null,metrics=null,strategy=null,podLabels=null",
+        "podDisruptionBudget.minAvailable=null,podDisruptionBudget.maxUnavailable=50%",
+        "podDisruptionBudget.maxUnavailable=null",
+        "watchNamespaces={no}",
+        "podAnnotations.kubectl\\.kubernetes\\.io/default-container=other",
     ] {
         let image = "image.repository=registry.example.com/x";
         let args = ["template", RELEASE, CHART, "--set", image, "--set", set];
         let rendered = cluster.helm(&args).await.ok();
         assert!(!rendered.contains("app.kubernetes.io/name: x"), "{set}");
-        if set.contains("minAvailable=0") {
-            assert!(rendered.contains("\n  minAvailable: 0\n"), "{rendered}");
+        for (part, line) in [
+            ("minAvailable=0", "  minAvailable: 0"),
+            ("maxUnavailable=50%", "  maxUnavailable: 50%"),
+            ("maxUnavailable=null", "  maxUnavailable: 1"),
+            // A namespace, and, as it is, YAML's word for false.
+            ("{no}", "  namespace: \"no\""),
+        ] {
+            let there = rendered.contains(&format!("\n{line}\n"));
+            assert!(there || !set.contains(part), "{line}: {rendered}");
         }
+        assert_eq!(rendered.matches("default-container:").count(), 1, "{set}");
     }
 }

@@ -180,6 +180,8 @@ func newControlPlane(programs assets, folder *workdir, id *identity, auditLog st
 		"--kube-api-qps=200",
 		"--kube-api-burst=400",
 		"--profiling=false",
+		// It would be made below /usr/libexec.
+		"--flex-volume-plugin-dir="+in("volume-plugins"),
 	)
 	return cp, nil
 }

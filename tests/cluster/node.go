@@ -120,8 +120,9 @@ func newNode(
 	return n, nil
 }
 
-// containerdConfig: everything in memory that is gone with the sandbox. No profile
-// of AppArmor is loaded, which the whole machine would have.
+// containerdConfig: everything in memory that is gone with the sandbox, also the
+// folders that it makes unasked (/opt/containerd). No profile of AppArmor is
+// loaded, which the whole machine would have.
 func (a *nodeAssets) containerdConfig(network string) string {
 	return fmt.Sprintf(`version = 2
 root = "%[1]s/containerd/root"
@@ -129,6 +130,9 @@ state = "%[1]s/containerd/state"
 
 [grpc]
 address = %[2]q
+
+[plugins."io.containerd.internal.v1.opt"]
+path = "%[1]s/containerd/opt"
 
 [plugins."io.containerd.grpc.v1.cri"]
 sandbox_image = %[3]q
@@ -170,7 +174,8 @@ const networkConfig = `{
 `
 
 // kubeletConfig: whoever is in the sandbox may ask it anything, and nothing is
-// evicted from a machine that is not its own. Pods ask the node for names: who
+// evicted from a machine that is not its own. The folder of volume plugins it would
+// make below /usr/libexec. Pods ask the node for names: who
 // wants them answered answers there.
 func kubeletConfig(cgroup, resolvConf string) map[string]any {
 	type object = map[string]any
@@ -191,6 +196,7 @@ func kubeletConfig(cgroup, resolvConf string) map[string]any {
 		"imageGCHighThresholdPercent": 100,
 		"makeIPTablesUtilChains":      false,
 		"resolvConf":                  resolvConf,
+		"volumePluginDir":             volatile + "/kubelet/volume-plugins",
 	}
 }
 

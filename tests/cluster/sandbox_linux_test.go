@@ -131,3 +131,15 @@ func TestASandboxDiesWithItsSupervisor(t *testing.T) {
 		t.Errorf("the next one left %s", left)
 	}
 }
+
+// These make folders of the machine's where they are not told of others.
+func TestANodeKeepsToTheFoldersOfItsSandbox(t *testing.T) {
+	kubelet := kubeletConfig("cgroup", "resolv.conf")
+	if folder, _ := kubelet["volumePluginDir"].(string); !strings.HasPrefix(folder, volatile) {
+		t.Errorf("the kubelet's volume plugins are in %q", folder)
+	}
+	containerd := (&nodeAssets{}).containerdConfig("cni")
+	if _, opt, _ := strings.Cut(containerd, `internal.v1.opt"]`); !strings.HasPrefix(opt, "\npath = \""+volatile) {
+		t.Errorf("containerd's folder of optional programs is its own: %s", containerd)
+	}
+}

@@ -28,7 +28,7 @@
 
 {{- define "vaultsecret-operator.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "vaultsecret-operator.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{- define "vaultsecret-operator.ownLabels" -}}
@@ -53,7 +53,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- $root := index . 0 }}
 {{- with index . 2 -}}
 name: {{ index $ 1 }}
-namespace: {{ .namespace | default $root.Release.Namespace }}
+namespace: {{ .namespace | default $root.Release.Namespace | quote }}
 labels:
   {{- merge (include "vaultsecret-operator.labels" $root | fromYaml) (.labels | default dict) | toYaml | nindent 2 }}
 {{- with .annotations }}
