@@ -48,6 +48,11 @@ async fn judged(client: &Client, namespace: &str, pod: &Value) -> Result<Pod, St
     answer.map_err(|error| error.to_string())
 }
 
+/// The line of an object that is in that namespace.
+fn in_namespace(name: &str) -> String {
+    format!("namespace: \"{name}\"\n")
+}
+
 /// The pod that a Deployment would make.
 fn pod_of(deployment: &Value) -> Value {
     let template = &deployment["spec"]["template"];
@@ -65,18 +70,10 @@ async fn each_value_set_in_a_restricted_namespace() {
     let namespace = restricted(cluster).await;
     for set in SETS {
         // All in one namespace: it is the rendering that is tried, and none of it stays.
-        let here = render(Helm::Four, set)
-            .await
-            .replace(NAMESPACE, &namespace)
-            .replace(
-                "namespace: monitoring\n",
-                &format!("namespace: {namespace}\n"),
-            )
-            .replace(
-                "namespace: payments\n",
-                &format!("namespace: {namespace}\n"),
-            )
-            .replace("namespace: search\n", &format!("namespace: {namespace}\n"));
+        let mut here = render(Helm::Four, set).await.replace(NAMESPACE, &namespace);
+        for other in ["monitoring", "payments", "search"] {
+            here = here.replace(&in_namespace(other), &in_namespace(&namespace));
+        }
         let apply = [
             "apply",
             "--server-side",
@@ -128,7 +125,7 @@ async fn a_misspelt_field_of_a_monitor_is_refused() {
         .split("\n---\n")
         .find(|document| document.contains("\nkind: ServiceMonitor\n"))
         .expect("one");
-    let monitor = monitor.replace("namespace: monitoring\n", "namespace: default\n");
+    let monitor = monitor.replace(&in_namespace("monitoring"), &in_namespace("default"));
     let apply = ["apply", "--server-side", "--dry-run=server", "-f", "-"];
     cluster.kubectl_with(&apply, &monitor).await.ok();
     let misspelt = monitor.replace("scrapeTimeout:", "scrapeTimeOut:");

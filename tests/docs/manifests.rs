@@ -52,7 +52,7 @@ async fn every_manifest_is_accepted() {
     let template = ["template", rights::RELEASE, rights::CHART, "--values", file];
     let set = ["--set", "image.repository=unused"];
     let rendered = cluster.helm(&[&template[..], &set].concat()).await.ok();
-    for part in ["name: HTTPS_PROXY", "--api-ca-file=", "name: nairi-ca"] {
+    for part in ["name: HTTPS_PROXY", "--api-ca-file=", "name: \"nairi-ca\""] {
         assert!(rendered.contains(part), "{part}: {rendered}");
     }
 }
