@@ -140,20 +140,10 @@ impl Ledger {
         });
     }
 
-    /// Remembers that our finalizer is set, or is not, since a write at `resource_version` that left `status` alone.
-    pub fn holds(
-        &self,
-        uid: &str,
-        status: VaultSecretStatus,
-        resource_version: Option<String>,
-        held: bool,
-    ) {
+    /// Remembers that our finalizer is set, or is not, since a write at `resource_version`.
+    pub fn holds(&self, uid: &str, held: bool, resource_version: Option<String>) {
         self.update(uid, |entry| {
-            entry.held = resource_version.clone().map(|version| (held, version));
-            entry.latest = Some(Latest {
-                status,
-                resource_version,
-            });
+            entry.held = resource_version.map(|version| (held, version));
         });
     }
 
@@ -400,7 +390,8 @@ mod tests {
         let holds = || ledger.entry("u").holds(&object);
         for written in [Some("101".to_owned()), None] {
             assert!(!holds());
-            ledger.holds("u", status(), Some("100".into()), true);
+            ledger.remember("u", status(), Some("100".into()));
+            ledger.holds("u", true, Some("100".into()));
             ledger.cached("u", "99");
             assert!(holds());
             ledger.remember("u", status(), written);

@@ -3,6 +3,7 @@
 //! Whatever it prints was observed: the requests are those in the simulator's log. It ends with 0 only if
 //! every step happened, and leaves nothing running.
 
+mod commands;
 mod ending;
 mod lifecycle;
 mod requests;

@@ -5,20 +5,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use nairi_sim::{Entries, Mark, Sim, Stored};
-use serde_json::json;
 use vaultsecret_operator::api::{Status, VaultSecret, condition};
 
 use crate::{
+    commands,
     requests::{self, request},
     screen::Screen,
     steps::{NAMESPACE, SECRET, SECRET_ID, SYSTEM, VAULT_SECRET},
-    support::{
-        AuditMark, Cluster, Operator, SOON,
-        objects::{merge, wait_for},
-    },
+    support::{AuditMark, Cluster, Operator, SOON, objects::wait_for},
 };
 
 /// How long nothing must come for "nothing was sent".
@@ -66,32 +62,19 @@ impl Stage {
 
     /// Runs kubectl, shown with what it prints.
     pub(crate) async fn kubectl(&self, screen: &Screen, args: &[&str]) -> Result<(), String> {
-        screen.call("kubectl", args);
-        screen.output(&self.ask(args).await?);
-        Ok(())
+        commands::kubectl(self.cluster(), screen, args).await
     }
 
     /// Runs kubectl, and returns what it prints.
     pub(crate) async fn ask(&self, args: &[&str]) -> Result<String, String> {
-        let output = self.cluster().kubectl(args).await;
-        if output.success {
-            Ok(output.stdout)
-        } else {
-            Err(format!("kubectl failed: {}", output.stderr.trim()))
-        }
+        commands::ask(self.cluster(), args).await
     }
 
     /// Gives the source Secret a new value; returns it, and when the API server's answer was there.
     pub(crate) async fn set_value(&mut self) -> (String, Instant) {
-        let value = format!(
-            "postgresql://app:{:016x}@db.example.com/app",
-            fastrand::u64(..)
-        );
+        let (value, answered) = commands::set_value(self.cluster(), (NAMESPACE, SECRET)).await;
         self.values.push(value.clone());
-        let secrets: Api<Secret> = Api::namespaced(self.cluster().client().await, NAMESPACE);
-        let change = json!({"stringData": {"url": value}});
-        merge(&secrets, SECRET, change).await;
-        (value, Instant::now())
+        (value, answered)
     }
 
     /// Waits for PATCHes with just these fields, shows all that arrived since, and makes sure that it is all.

@@ -80,8 +80,10 @@ func TestNothingLeavesASandbox(t *testing.T) {
 	}
 }
 
-func TestASignalEndsTheCommandOfASandbox(t *testing.T) {
-	command := inSandbox(t, "trap 'exit 5' TERM; echo ready; while :; do sleep 0.1; done")
+// startedInSandbox runs a script, and returns once that has said something.
+func startedInSandbox(t *testing.T, script string) *exec.Cmd {
+	t.Helper()
+	command := inSandbox(t, script)
 	output, err := command.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -92,6 +94,11 @@ func TestASignalEndsTheCommandOfASandbox(t *testing.T) {
 	if _, err := bufio.NewReader(output).ReadString('\n'); err != nil {
 		t.Fatal(err)
 	}
+	return command
+}
+
+func TestASignalEndsTheCommandOfASandbox(t *testing.T) {
+	command := startedInSandbox(t, "trap 'exit 5' TERM; echo ready; while :; do sleep 0.1; done")
 	if err := command.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
@@ -101,17 +108,7 @@ func TestASignalEndsTheCommandOfASandbox(t *testing.T) {
 }
 
 func TestASandboxDiesWithItsSupervisor(t *testing.T) {
-	command := inSandbox(t, "echo ready; sleep 1000 & sleep 1000")
-	output, err := command.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := bufio.NewReader(output).ReadString('\n'); err != nil {
-		t.Fatal(err)
-	}
+	command := startedInSandbox(t, "echo ready; sleep 1000 & sleep 1000")
 	within := children(t, command.Process.Pid)
 	if len(within) != 1 {
 		t.Fatalf("expected one first process, got %v", within)

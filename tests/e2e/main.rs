@@ -4,6 +4,8 @@
 //! API and this program share a network that nobody else is in. It ends with 0 only if every step happened. See
 //! README.md beside this.
 
+#[path = "../../examples/demo/commands.rs"]
+mod commands;
 #[path = "../../examples/demo/ending.rs"]
 mod ending;
 mod install;

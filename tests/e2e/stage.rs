@@ -5,20 +5,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use k8s_openapi::api::core::v1::{Pod, Secret};
+use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, api::ListParams};
 use nairi_sim::{Entries, Mark, Sim, Stored};
-use serde_json::json;
 use vaultsecret_operator::api::{Status, VaultSecret, condition};
 
 use crate::{
+    commands,
     names::Names,
     requests,
     screen::Screen,
-    support::{
-        Cluster, SOON, eventually,
-        objects::{merge, wait_for},
-    },
+    support::{Cluster, SOON, eventually, objects::wait_for},
 };
 
 // As in the files of examples/.
@@ -63,19 +60,12 @@ impl Stage {
 
     /// Runs kubectl, shown with what it prints.
     pub(crate) async fn kubectl(&self, screen: &Screen, args: &[&str]) -> Result<(), String> {
-        screen.call("kubectl", args);
-        screen.output(&self.ask(args).await?);
-        Ok(())
+        commands::kubectl(self.cluster(), screen, args).await
     }
 
     /// Runs kubectl, and returns what it prints.
     pub(crate) async fn ask(&self, args: &[&str]) -> Result<String, String> {
-        let output = self.cluster().kubectl(args).await;
-        if output.success {
-            Ok(output.stdout)
-        } else {
-            Err(format!("kubectl failed: {}", output.stderr.trim()))
-        }
+        commands::ask(self.cluster(), args).await
     }
 
     /// Runs helm, shown; returns what it prints.
@@ -99,13 +89,7 @@ impl Stage {
 
     /// Gives the source Secret a new value; returns it, and when the API server's answer was there.
     pub(crate) async fn set_value(&self) -> (String, Instant) {
-        let value = format!(
-            "postgresql://app:{:016x}@db.example.com/app",
-            fastrand::u64(..)
-        );
-        let secrets: Api<Secret> = Api::namespaced(self.cluster().client().await, NAMESPACE);
-        merge(&secrets, SECRET, json!({"stringData": {"url": value}})).await;
-        (value, Instant::now())
+        commands::set_value(self.cluster(), (NAMESPACE, SECRET)).await
     }
 
     /// Waits for PATCHes with just these fields, shows them, and makes sure that nothing else was written since.

@@ -35,7 +35,8 @@ impl Pass<'_> {
             Ok(version) => {
                 // Our next write of status goes by this version, and the cache may not show the finalizer so far.
                 if *status == shown {
-                    ctx.ledger.holds(self.uid, shown, version, set);
+                    ctx.ledger.holds(self.uid, set, version.clone());
+                    ctx.ledger.remember(self.uid, shown, version);
                 }
                 Ok(())
             }
